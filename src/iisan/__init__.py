@@ -1,0 +1,1 @@
+"""Next-item recommendation from frozen foundation models and small side networks."""
