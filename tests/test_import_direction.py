@@ -17,6 +17,7 @@ ORDER = [
     "evaluation",
     "efficiency",
     "serving",
+    "jobs",
     "demo",
     "cli",
 ]

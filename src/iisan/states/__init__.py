@@ -1,0 +1,34 @@
+"""The hidden-state store: written once by an encoder, read back by training."""
+
+from iisan.states.cached_source import CachedSource
+from iisan.states.content import Content, content_hash
+from iisan.states.describe import StoreDescription, describe_store
+from iisan.states.encode_items import EncodeReport, encode_items
+from iisan.states.index import IndexEntry
+from iisan.states.live_source import LiveSource
+from iisan.states.manifest import StoreDtype
+from iisan.states.sources import ItemStates, ModalityShape, StateSource
+from iisan.states.store import HiddenStateStore
+from iisan.states.verify import VerifyReport, verify_store
+from iisan.states.writer import StoreSpec, StoreWriter
+
+__all__ = [
+    "CachedSource",
+    "Content",
+    "EncodeReport",
+    "HiddenStateStore",
+    "IndexEntry",
+    "ItemStates",
+    "LiveSource",
+    "ModalityShape",
+    "StateSource",
+    "StoreDescription",
+    "StoreDtype",
+    "StoreSpec",
+    "StoreWriter",
+    "VerifyReport",
+    "content_hash",
+    "describe_store",
+    "encode_items",
+    "verify_store",
+]

@@ -1,0 +1,81 @@
+"""From a picture file to 8-bit RGB."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from iisan.errors import UserError
+
+MAX_PIXELS = 80_000_000
+
+
+def decode_image(source: Path | str | Image.Image) -> Image.Image:
+    """Decode a picture as a person would see it.
+
+    The EXIF orientation is applied, the first frame of an animation is taken, transparent parts become white, CMYK and
+    grey become RGB, 16-bit channels are scaled to 8 bits.
+
+    Args:
+        source: A file, or a picture that is already open.
+
+    Returns:
+        The picture in mode RGB, fully decoded.
+
+    Raises:
+        UserError: The file is absent, empty, truncated, no picture, or has more than `MAX_PIXELS` pixels.
+    """
+    if isinstance(source, Image.Image):
+        return _decode(source, "picture")
+    name = str(source)
+    try:
+        with Image.open(source) as image:
+            return _decode(image, name)
+    except UserError:
+        raise
+    except FileNotFoundError:
+        raise UserError(
+            "picture file does not exist", where=name, how="restore it or clear the item's picture"
+        ) from None
+    except Exception as error:  # Pillow's readers raise nearly any exception on a damaged file
+        raise _unreadable(name, error) from error
+
+
+def _unreadable(name: str, error: Exception) -> UserError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return UserError(
+        f"picture cannot be decoded ({reason})", where=name, how="replace the file or clear the item's picture"
+    )
+
+
+def _decode(image: Image.Image, name: str) -> Image.Image:
+    if image.width * image.height > MAX_PIXELS:
+        raise UserError(
+            f"picture has {image.width} x {image.height} pixels, more than {MAX_PIXELS}",
+            where=name,
+            how="scale it down; the encoders look at a few hundred pixels a side",
+        )
+    image.load()
+    return _to_rgb(ImageOps.exif_transpose(image), name)
+
+
+def _to_rgb(image: Image.Image, name: str) -> Image.Image:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image.copy()
+    if image.mode.startswith("I"):
+        return _from_16_bits(image)
+    if image.mode == "F":
+        raise UserError("picture has floating-point pixels of unknown range", where=name, how="save it with 8 bits")
+    if image.mode in {"RGBA", "LA", "PA", "La", "RGBa"} or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    return image.convert("RGB")
+
+
+def _from_16_bits(image: Image.Image) -> Image.Image:
+    # Pillow's own conversion clips every value above 255 to white
+    values = np.clip(np.asarray(image).astype(np.int64), 0, 65535)  # [h, w]
+    return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")

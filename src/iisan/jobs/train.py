@@ -1,0 +1,206 @@
+"""Train: from a dataset and its hidden states to a saved recommender."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from iisan.data.dataset import Dataset
+from iisan.data.split import Split, leave_one_out
+from iisan.errors import UserError
+from iisan.evaluation.evaluate import rank_users
+from iisan.evaluation.metrics import ranking_metrics
+from iisan.evaluation.scorers import RecommenderScorer
+from iisan.jobs.encode import states_folder
+from iisan.jobs.run_folder import MODEL, run_folder
+from iisan.jobs.save_model import save_whole
+from iisan.models.config import (
+    FrozenConfig,
+    ItemEncoderConfig,
+    ItemIdConfig,
+    ModalityConfig,
+    RecommenderConfig,
+    SasrecConfig,
+    SideNetworkConfig,
+)
+from iisan.models.item_table import ItemTable
+from iisan.models.recommender import Recommender
+from iisan.states.cached_source import CachedSource
+from iisan.states.sources import ModalityShape, StateSource
+from iisan.states.store import HiddenStateStore
+from iisan.training.config import Preset, TrainConfig
+from iisan.training.device import resolve_device
+from iisan.training.status import Reporter
+from iisan.training.trainer import Trainer, TrainResult
+
+
+class TrainJob(BaseModel):
+    """Where a training run reads and writes; how it trains is :class:`TrainConfig`'s."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dataset: Path = Field(description="Dataset folder")
+    run: Path = Field(description="Run folder; a run that was interrupted there is continued")
+    states: Path | None = Field(None, description="Folder of the stores; by default DATASET/states")
+    preset: Preset = Field("default", description="Values of the options that are not given")
+    overwrite: bool = Field(False, description="Start again where a run is already")
+
+
+@dataclass(frozen=True)
+class TrainOutcome:
+    """A finished run.
+
+    Attributes:
+        model: The recommender with its best weights and item table.
+        result: How training went.
+        folder: Where the model was saved.
+        split: What it was trained on.
+    """
+
+    model: Recommender
+    result: TrainResult
+    folder: Path
+    split: Split
+
+
+def train_recommender(job: TrainJob, config: TrainConfig, reporter: Reporter | None = None) -> TrainOutcome:
+    """Trains, keeps the best weights by the validation metric, and saves the model with its item table.
+
+    Args:
+        job: Where to read and write.
+        config: How to train; :meth:`TrainConfig.preset` makes one.
+        reporter: Is told of steps and epochs.
+
+    Raises:
+        UserError: Something of the input does not fit; a run that diverged.
+    """
+    dataset = Dataset.open(job.dataset)
+    split = make_split(dataset, config)
+    stores = open_stores(dataset, config, states_folder(job.dataset, job.states))
+    device = resolve_device(config.device)
+    source = CachedSource(stores, dataset.item_ids, device=device)
+    torch.manual_seed(config.seed)
+    details = {
+        "encoders": {name: store.manifest.encoder for name, store in stores.items()},
+        "training": config.model_dump(mode="json"),
+        "dataset": {"name": dataset.name, "sha256": dataset.manifest.sha256},
+    }
+    model = Recommender(recommender_config(config, source.modalities, dataset.n_items), details=details).to(device)
+    resolved = {"preset": job.preset, **config.model_dump(mode="json")}
+    facts = {key: details[key] for key in ("dataset", "encoders")}
+    with run_folder(job.run, resolved, facts, overwrite=job.overwrite) as folder:
+        result = Trainer(model, source, split, config, folder, Validation(source, split, config), reporter).fit()
+        model.details["metrics"] = {f"validation {name}": value for name, value in result.metrics.items()}
+        embeddings = model.embed_items(source, chunk=config.encode_chunk).cpu()
+        offered = _recommendable(stores, dataset, split)
+        model.item_table = ItemTable(dataset.item_ids, dataset.titles, embeddings, offered)
+        save_whole(model, folder / MODEL)
+    return TrainOutcome(model, result, folder / MODEL, split)
+
+
+class Validation:
+    """Validation metrics of a model under training, by full ranking.
+
+    Args:
+        source: Hidden states by catalogue row.
+        split: Its validation targets are ranked.
+        config: Gives the history length, the chunk and the metric.
+    """
+
+    def __init__(self, source: StateSource, split: Split, config: TrainConfig) -> None:
+        self.source = source
+        self.split = split
+        self.config = config
+        asked = [int(name.split("@")[1]) for name in [config.metric] if "@" in name]
+        self.ks = tuple(sorted({10, *asked}))
+
+    def __call__(self, model: Recommender) -> dict[str, float]:
+        """HR, NDCG and MRR under the paper's protocol."""
+        items = model.embed_items(self.source, chunk=self.config.encode_chunk)
+        ranks = rank_users(RecommenderScorer(model, items), self.split, "valid", self.config.max_length)
+        return ranking_metrics(ranks, self.ks)
+
+
+def make_split(dataset: Dataset, config: TrainConfig) -> Split:
+    """The leave-one-out split that a training configuration asks for."""
+    return leave_one_out(
+        dataset,
+        min_interactions=config.min_interactions,
+        keep_last=config.keep_last,
+        catalogue=config.catalogue,
+    )
+
+
+def open_stores(dataset: Dataset, config: TrainConfig, folder: Path) -> dict[str, HiddenStateStore]:
+    """Opens the store of each modality that is to be used; none for the method ``id``.
+
+    Raises:
+        UserError: A modality does not exist or was not encoded.
+    """
+    if config.method == "id":
+        return {}
+    names: Sequence[str] = list(dataset.modalities) if config.modalities is None else config.modalities
+    stores = {}
+    for name in sorted(names):
+        if name not in dataset.modalities:
+            raise UserError(
+                f"no modality {name!r}", where=str(dataset.path), how=f"there are: {', '.join(dataset.modalities)}"
+            )
+        if not (folder / name).is_dir():
+            raise UserError(
+                f"modality {name!r} is not encoded",
+                where=str(folder / name),
+                how=f"run `iisan encode {dataset.path}` first, or choose others with --modalities",
+            )
+        stores[name] = HiddenStateStore.open(folder / name)
+    if not stores:
+        raise UserError("the dataset has no modality", where=str(dataset.path), how="use --method id")
+    return stores
+
+
+def recommender_config(config: TrainConfig, shapes: dict[str, ModalityShape], n_items: int) -> RecommenderConfig:
+    """The model that a training configuration and the shapes of the hidden states make."""
+    return RecommenderConfig(
+        item_encoder=_item_encoder_config(config, shapes, n_items),
+        sequence_encoder=SasrecConfig(
+            dim=config.dim,
+            max_length=config.max_length,
+            n_layers=config.n_layers,
+            n_heads=config.n_heads,
+            dropout=config.dropout,
+        ),
+    )
+
+
+def _item_encoder_config(config: TrainConfig, shapes: dict[str, ModalityShape], n_items: int) -> ItemEncoderConfig:
+    if config.method == "id":
+        return ItemIdConfig(n_items=n_items, dim=config.dim)
+    if config.method == "frozen":
+        return FrozenConfig(widths={name: shape.width for name, shape in shapes.items()}, dim=config.dim)
+    return SideNetworkConfig(
+        modalities={
+            name: ModalityConfig(
+                n_taps=shape.n_taps, width=shape.width, bottleneck=config.bottleneck, head_width=shape.width
+            )
+            for name, shape in shapes.items()
+        },
+        towers=config.towers,
+        inter_bottleneck=config.bottleneck,
+        inter_head_width=min(shape.width for shape in shapes.values()),
+        activation=config.activation,
+        dropout=config.side_dropout,
+        dim=config.dim,
+    )
+
+
+def _recommendable(stores: dict[str, HiddenStateStore], dataset: Dataset, split: Split) -> Tensor:
+    """Which items may be offered ``[N]``: those with content; without any modality, those that were trained on."""
+    if not stores:
+        return torch.from_numpy(split.train_counts > 0)
+    has_content = [torch.from_numpy(store.rows_of(dataset.item_ids) >= 0) for store in stores.values()]
+    return torch.stack(has_content).any(dim=0)

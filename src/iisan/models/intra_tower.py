@@ -1,0 +1,52 @@
+"""The intra-modal tower: SANBs beside the layers of one encoder (paper section 3.2, contract point 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from iisan.models.gate import LayerGate
+from iisan.models.sanb import SANB, Activation
+
+
+class IntraTower(nn.Module):
+    """``h_k = SANB_k(g_k · tap_k + (1 − g_k) · h_{k−1})``, with ``h_{−1} = 0``.
+
+    Args:
+        n_taps: Number of taps ``T``, one block each.
+        width: Hidden width ``D`` of the encoder.
+        bottleneck: Inner width of the blocks.
+        activation: Activation of the blocks.
+        dropout: Dropout inside the blocks.
+        temperature: Temperature of the gates.
+    """
+
+    def __init__(
+        self, n_taps: int, width: int, bottleneck: int, activation: Activation, dropout: float, temperature: float
+    ) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(SANB(width, bottleneck, activation, dropout) for _ in range(n_taps))
+        self.gate = LayerGate(n_taps, temperature)
+
+    def forward(self, taps: Sequence[Tensor]) -> Tensor:
+        """Runs the tower.
+
+        Args:
+            taps: ``T`` tensors, each ``[n, D]``, or ``[1, D]`` where a tap is the same for every item: the blocks run
+                on one row for as long as nothing else has entered.
+
+        Returns:
+            The last block's output, ``[n, D]`` (``[1, D]`` if all taps are constant).
+        """
+        gates = self.gate().unbind()
+        hidden = self.blocks[0](gates[0] * taps[0])
+        for block, gate, tap in zip(self.blocks[1:], gates[1:], taps[1:], strict=True):
+            hidden = block(torch.lerp(hidden, tap, gate) if hidden.shape == tap.shape else mix(hidden, tap, gate))
+        return hidden  # type: ignore[no-any-return]
+
+
+def mix(hidden: Tensor, tap: Tensor, gate: Tensor) -> Tensor:
+    """``gate · tap + (1 − gate) · hidden``, broadcast over rows."""
+    return gate * tap + (1 - gate) * hidden

@@ -1,0 +1,278 @@
+"""The whole model: item encoder, sequence encoder and item table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import ModelCard, ModelHubMixin, snapshot_download
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from iisan.errors import UserError
+from iisan.models.config import RecommenderConfig
+from iisan.models.item_encoder import build_item_encoder
+from iisan.models.item_table import ItemTable
+from iisan.models.model_card import model_card_text
+from iisan.models.sasrec import Sasrec
+from iisan.states.sources import ItemStates, StateSource
+
+FORMAT_VERSION = 1
+_CONFIG = "config.json"
+_WEIGHTS = "model.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """One recommended item.
+
+    Attributes:
+        item_id: Its id.
+        title: Its title, None where it has none.
+        score: Inner product of the user state and the item embedding; comparable within one list only.
+    """
+
+    item_id: str
+    title: str | None
+    score: float
+
+
+class Recommender(
+    nn.Module,
+    ModelHubMixin,
+    library_name="iisan",
+    tags=["recommender-system", "sequential-recommendation", "multimodal"],
+    paper_url="https://arxiv.org/abs/2404.02059",
+):
+    """A next-item recommender.
+
+    ``save_pretrained``, ``from_pretrained`` and ``push_to_hub`` come from ``huggingface_hub``; only JSON, safetensors
+    and Parquet are written and read.
+
+    Args:
+        config: What the model is made of, or the same as plain data.
+        details: JSON-able facts that travel with the model: the identity of each modality's encoder, the training
+            configuration, metrics.
+    """
+
+    # Set for the hub mixin, which would otherwise try to write the constructor's arguments itself.
+    _hub_mixin_config: dict[str, Any] = {}  # noqa: RUF012
+
+    def __init__(
+        self, config: RecommenderConfig | Mapping[str, Any], *, details: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__()
+        self.config = RecommenderConfig.model_validate(config)
+        self.details: dict[str, Any] = dict(details or {})
+        self.item_encoder = build_item_encoder(self.config.item_encoder)
+        self.sequence_encoder = Sasrec(self.config.sequence_encoder)
+        self.item_table: ItemTable | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.parameters()).device
+
+    @property
+    def max_length(self) -> int:
+        """``L``, the longest history that the model sees."""
+        return self.config.sequence_encoder.max_length
+
+    def forward(self, states: Mapping[str, ItemStates], rows: Tensor, slots: Tensor) -> tuple[Tensor, Tensor]:
+        """Embeds a batch's distinct items and runs the sequence encoder over its histories.
+
+        Args:
+            states: Hidden states of the ``n`` distinct items.
+            rows: ``[n]`` their catalogue rows.
+            slots: ``[B, L]`` index into them plus one, right-aligned, 0 at padding.
+
+        Returns:
+            Item embeddings ``[n, d]`` and user states ``[B, L, d]`` (meaningless at padding).
+        """
+        items = self.item_encoder(states, rows)
+        return items, self.user_states(items, slots)
+
+    def user_states(self, items: Tensor, slots: Tensor) -> Tensor:
+        """User states ``[B, L, d]`` from item embeddings ``[n, d]`` and `slots` as in :meth:`forward`."""
+        padded = torch.cat([items.new_zeros(1, items.shape[1]), items])
+        return self.sequence_encoder(nn.functional.embedding(slots, padded), slots > 0)  # type: ignore[no-any-return]
+
+    @torch.inference_mode()
+    def embed_items(self, source: StateSource, rows: Tensor | None = None, chunk: int = 4096) -> Tensor:
+        """Item embeddings in evaluation mode, `chunk` items at a time.
+
+        Args:
+            source: Hidden states by catalogue row.
+            rows: ``[n]`` catalogue rows; all of them by default.
+            chunk: Items a pass; bounds the memory.
+
+        Returns:
+            ``[n, d]`` fp32 on the model's device.
+        """
+        rows = torch.arange(source.n_items) if rows is None else rows
+        training = self.training
+        self.eval()
+        parts = [self.item_encoder(source.gather(part), part.to(self.device)) for part in torch.split(rows, chunk)]
+        self.train(training)
+        return torch.cat(parts).float()
+
+    def recommend(
+        self, histories: Sequence[Sequence[str]], k: int = 10, *, exclude_seen: bool = True, batch_size: int = 256
+    ) -> list[list[Recommendation]]:
+        """The top items after each history.
+
+        Args:
+            histories: Item ids, oldest first; only the last ``L`` are read.
+            k: Number of items a list; shorter where the catalogue has fewer.
+            exclude_seen: Leave out every item of the history, also those older than ``L``.
+            batch_size: Histories a pass.
+
+        Returns:
+            A list for each history, best first.
+
+        Raises:
+            UserError: An id that the model does not know, or an empty history.
+        """
+        rows = [self.known_rows(history) for history in histories]
+        lists: list[list[Recommendation]] = []
+        for start in range(0, len(rows), batch_size):
+            lists.extend(self._recommend_batch(rows[start : start + batch_size], k, exclude_seen))
+        return lists
+
+    def known_rows(self, history: Sequence[str]) -> list[int]:
+        """Catalogue rows of a history's ids.
+
+        Raises:
+            UserError: An id that is not in the item table, or an empty history.
+        """
+        table = self.table
+        if not history:
+            raise UserError("a history is empty", how="give at least one item id")
+        rows = [table.row(item_id) for item_id in history]
+        if None in rows:
+            unknown = history[rows.index(None)]
+            raise UserError(f"item {unknown!r} is not in the model's catalogue", how="check the id, or leave it out")
+        return [row for row in rows if row is not None]
+
+    @property
+    def table(self) -> ItemTable:
+        """The item table.
+
+        Raises:
+            UserError: The model has none, so it cannot recommend.
+        """
+        if self.item_table is None:
+            raise UserError("the model has no item table", how="train it with `iisan train`, which makes one")
+        return self.item_table
+
+    @torch.inference_mode()
+    def score(self, histories: Sequence[Sequence[int]]) -> Tensor:
+        """Scores of the whole catalogue ``[B, N]`` after histories of catalogue rows, oldest first."""
+        table = self.table
+        length = min(self.max_length, max(len(history) for history in histories))
+        slots = torch.zeros(len(histories), length, dtype=torch.long)
+        for line, history in zip(slots, histories, strict=True):
+            recent = torch.tensor(history[-length:]) + 1
+            line[length - len(recent) :] = recent
+        training = self.training
+        self.eval()
+        embeddings = table.embeddings.to(self.device)
+        states = self.user_states(embeddings, slots.to(self.device))[:, -1]
+        self.train(training)
+        return states @ embeddings.T
+
+    def _recommend_batch(
+        self, histories: Sequence[Sequence[int]], k: int, exclude_seen: bool
+    ) -> Iterator[list[Recommendation]]:
+        table = self.table
+        scores = self.score(histories)
+        scores = scores.masked_fill(~table.recommendable.to(scores.device), -torch.inf)
+        if exclude_seen:
+            for line, history in zip(scores, histories, strict=True):
+                line[torch.tensor(history, device=scores.device)] = -torch.inf
+        best = scores.topk(min(k, len(table)), dim=1)
+        for values, rows in zip(best.values.tolist(), best.indices.tolist(), strict=True):
+            yield [
+                Recommendation(table.item_ids[row], table.titles[row], value)
+                for value, row in zip(values, rows, strict=True)
+                if value != float("-inf")
+            ]
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        config = {"format_version": FORMAT_VERSION, **self.config.model_dump(), "details": self.details}
+        (save_directory / _CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
+        save_file(weights, save_directory / _WEIGHTS, metadata={"format": "pt"})
+        if self.item_table is not None:
+            self.item_table.save(save_directory)
+
+    @classmethod
+    def _from_pretrained(  # type: ignore[override]
+        cls,
+        *,
+        model_id: str,
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        force_download: bool = False,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+        config: Mapping[str, Any] | None = None,
+    ) -> Recommender:
+        folder = Path(model_id)
+        if not folder.is_dir():
+            folder = Path(
+                snapshot_download(
+                    model_id,
+                    revision=revision,
+                    cache_dir=cache_dir,
+                    force_download=force_download,
+                    local_files_only=local_files_only,
+                    token=token,
+                    allow_patterns=["*.json", "*.safetensors", "*.parquet"],
+                )
+            )
+        model = cls._from_folder(folder)
+        model.item_table = ItemTable.load(folder)
+        return model.eval()
+
+    @classmethod
+    def _from_folder(cls, folder: Path) -> Recommender:
+        data = _read_config(folder)
+        details = data.pop("details", {})
+        try:
+            model = cls(RecommenderConfig.model_validate(data), details=details)
+            model.load_state_dict(load_file(folder / _WEIGHTS))
+        except (ValidationError, RuntimeError, OSError, SafetensorError) as error:
+            first = str(error).strip().splitlines()[0]
+            raise UserError(
+                f"the model cannot be read ({first})", where=str(folder), how="copy its folder again, whole"
+            ) from error
+        return model
+
+    def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
+        """The model card, with what the model was made of and how it scored."""
+        return ModelCard(model_card_text(self.config, self.details, n_items=len(self.item_table or ())))
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder / _CONFIG
+    if not path.is_file():
+        raise UserError("not a model folder: config.json is missing", where=str(folder), how="name a saved model")
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        version = data.pop("format_version")
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise UserError("config.json is not a recommender's", where=str(folder), how="name a saved model") from error
+    if version != FORMAT_VERSION:
+        raise UserError(
+            f"model format {version} is not known (this version reads {FORMAT_VERSION})",
+            where=str(path),
+            how="upgrade iisan",
+        )
+    return dict(data)

@@ -1,0 +1,122 @@
+"""SASRec as a post-norm Transformer (Kang and McAuley 2018; contract point 8)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from iisan.models.config import SasrecConfig
+
+
+class CausalSelfAttention(nn.Module):
+    """Multi-head attention whose four projections have no bias.
+
+    Args:
+        dim: Width ``d``.
+        n_heads: Number of heads; divides `dim`.
+        dropout: Dropout on the attention weights and on the output.
+    """
+
+    def __init__(self, dim: int, n_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.query_key_value = nn.Linear(dim, 3 * dim, bias=False)
+        self.output = nn.Linear(dim, dim, bias=False)
+        self.dropout = dropout
+
+    def forward(self, x: Tensor, visible: Tensor) -> Tensor:
+        """Attends.
+
+        Args:
+            x: ``[B, L, d]``.
+            visible: ``[B, 1, L, L]`` bool, True where a query may see a key.
+
+        Returns:
+            ``[B, L, d]``.
+        """
+        batch, length, dim = x.shape
+        heads = self.query_key_value(x).view(batch, length, 3, self.n_heads, dim // self.n_heads)
+        query, key, value = heads.permute(2, 0, 3, 1, 4)  # each [B, heads, L, d / heads]
+        mixed = functional.scaled_dot_product_attention(
+            query, key, value, attn_mask=visible, dropout_p=self.dropout if self.training else 0.0
+        )
+        out = self.output(mixed.transpose(1, 2).reshape(batch, length, dim))
+        return functional.dropout(out, self.dropout, self.training)
+
+
+class SasrecBlock(nn.Module):
+    """Attention and a ReLU feed-forward of ``4d``, each with a residual and a layer norm after it."""
+
+    def __init__(self, dim: int, n_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.attention = CausalSelfAttention(dim, n_heads, dropout)
+        self.attention_norm = nn.LayerNorm(dim, eps=1e-6)
+        self.feed_forward = nn.Sequential(nn.Linear(dim, 4 * dim), nn.ReLU(), nn.Linear(4 * dim, dim))
+        self.feed_forward_norm = nn.LayerNorm(dim, eps=1e-6)
+        self.dropout = dropout
+
+    def forward(self, x: Tensor, visible: Tensor) -> Tensor:
+        """Maps ``[B, L, d]`` to ``[B, L, d]``; `visible` as in :class:`CausalSelfAttention`."""
+        x = self.attention_norm(x + self.attention(x, visible))
+        inner = functional.dropout(self.feed_forward(x), self.dropout, self.training)
+        return self.feed_forward_norm(x + inner)  # type: ignore[no-any-return]
+
+
+class Sasrec(nn.Module):
+    """Turns a history of item embeddings into a user state at each position.
+
+    Args:
+        config: Width, depth, heads, dropout and the longest history.
+    """
+
+    def __init__(self, config: SasrecConfig) -> None:
+        super().__init__()
+        self.max_length = config.max_length
+        self.positions = nn.Embedding(config.max_length, config.dim)
+        self.norm = nn.LayerNorm(config.dim, eps=1e-6)
+        self.dropout = config.dropout
+        self.blocks = nn.ModuleList(
+            SasrecBlock(config.dim, config.n_heads, config.dropout) for _ in range(config.n_layers)
+        )
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                nn.init.xavier_normal_(module.weight)
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+    def forward(self, items: Tensor, real: Tensor) -> Tensor:
+        """User states.
+
+        Args:
+            items: ``[B, L, d]`` embeddings of right-aligned histories, ``L`` at most ``max_length``.
+            real: ``[B, L]`` bool, False at padding.
+
+        Returns:
+            ``[B, L, d]``; meaningless where `real` is False.
+        """
+        length = items.shape[1]
+        # A shorter history keeps the positions that it would have at full length: its last item is always at the end.
+        positions = self.positions.weight[self.max_length - length :]  # [L, d]
+        hidden = functional.dropout(self.norm(items + positions), self.dropout, self.training)
+        visible = visible_keys(real)
+        for block in self.blocks:
+            hidden = block(hidden, visible)
+        return hidden
+
+
+def visible_keys(real: Tensor) -> Tensor:
+    """The attention mask: causal and blind to padding.
+
+    A padding position sees itself, for a softmax over nothing would be NaN.
+
+    Args:
+        real: ``[B, L]`` bool, False at padding.
+
+    Returns:
+        ``[B, 1, L, L]`` bool.
+    """
+    length = real.shape[1]
+    causal = torch.ones(length, length, dtype=torch.bool, device=real.device).tril()
+    itself = torch.eye(length, dtype=torch.bool, device=real.device)
+    return ((causal & real[:, None, :]) | itself).unsqueeze(1)

@@ -1,0 +1,133 @@
+"""Hidden states from stores on disk, or loaded from there into memory."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from iisan.states.sources import ItemStates, ModalityShape
+from iisan.states.store import HiddenStateStore
+
+logger = logging.getLogger(__name__)
+
+# With resident="auto", states are loaded into memory when those of all modalities together take at most this
+RESIDENT_BUDGET_BYTES = 4 << 30
+
+
+class CachedSource:
+    """A `StateSource` over stores, one a modality.
+
+    Args:
+        stores: Store by modality; the order is kept.
+        item_ids: The catalogue, ``N`` ids; an item that a store lacks gets zeros there and ``available`` False.
+        device: Where `gather` puts its results.
+        resident: True: load the catalogue's states once, in the stores' dtype, onto `device`. False: read each batch
+            from the memory map. ``"auto"``: True when they fit `budget_bytes`; the choice is logged.
+        budget_bytes: For ``"auto"``.
+    """
+
+    def __init__(
+        self,
+        stores: dict[str, HiddenStateStore],
+        item_ids: Sequence[str],
+        device: torch.device | str = "cpu",
+        resident: Literal["auto"] | bool = "auto",
+        budget_bytes: int = RESIDENT_BUDGET_BYTES,
+    ) -> None:
+        self.device = torch.device(device)
+        self._n_items = len(item_ids)
+        rows = {name: torch.from_numpy(store.rows_of(item_ids)) for name, store in stores.items()}  # [N] each
+        size = sum(_bytes_of(store, rows[name]) for name, store in stores.items())
+        self.resident = size <= budget_bytes if resident == "auto" else resident
+        logger.info(
+            "hidden states of %s: %.1f MB, %s",
+            ", ".join(stores) or "no modality",
+            size / 1e6,
+            f"loaded to {self.device}" if self.resident else "read from disk by batch",
+        )
+        make = _ResidentModality if self.resident else _MappedModality
+        self._modalities: dict[str, _ResidentModality | _MappedModality] = {
+            name: make(store, rows[name], self.device) for name, store in stores.items()
+        }
+        self._shapes = {name: ModalityShape(len(store.taps), store.width) for name, store in stores.items()}
+
+    @property
+    def modalities(self) -> dict[str, ModalityShape]:
+        """Shape by modality."""
+        return dict(self._shapes)
+
+    @property
+    def n_items(self) -> int:
+        """``N``."""
+        return self._n_items
+
+    def gather(self, rows: Tensor) -> dict[str, ItemStates]:
+        """States of some items; see `StateSource.gather`."""
+        return {name: modality.gather(rows) for name, modality in self._modalities.items()}
+
+
+class _ResidentModality:
+    def __init__(self, store: HiddenStateStore, rows: Tensor, device: torch.device) -> None:
+        used, position = np.unique(rows.numpy(), return_inverse=True)
+        absent = int(used.size > 0 and used[0] < 0)  # -1 sorts first
+        self._states = store.gather(used[absent:]).to(device)  # [used, T_var, D]
+        self._position = torch.from_numpy(position - absent).to(device)  # [N], -1: absent
+        self._complete = not absent
+        self._layout = _TapLayout(store, device)
+
+    def gather(self, rows: Tensor) -> ItemStates:
+        position = self._position[rows.to(self._position.device)]  # [n]
+        if self._complete:
+            return self._layout.spread(self._states[position], None)
+        available = position >= 0
+        if not len(self._states):
+            return self._layout.spread(self._states.new_zeros(len(position), *self._states.shape[1:]), available)
+        return self._layout.spread(self._states[position.clamp(min=0)], available)
+
+
+class _MappedModality:
+    def __init__(self, store: HiddenStateStore, rows: Tensor, device: torch.device) -> None:
+        self._store = store
+        self._rows = rows  # [N], -1: absent
+        self._complete = bool((rows >= 0).all())
+        self._device = device
+        self._layout = _TapLayout(store, device)
+
+    def gather(self, rows: Tensor) -> ItemStates:
+        wanted = self._rows[rows.cpu()]  # [n]
+        available = wanted >= 0
+        if self._complete:
+            return self._layout.spread(self._store.gather(wanted).to(self._device), None)
+        found = self._store.gather(wanted[available])
+        states = found.new_zeros(len(wanted), *found.shape[1:])
+        states[available] = found
+        return self._layout.spread(states.to(self._device), available.to(self._device))
+
+
+class _TapLayout:
+    """Puts varying and constant taps into tap order, as fp32."""
+
+    def __init__(self, store: HiddenStateStore, device: torch.device) -> None:
+        constant = store.constant.to(device)
+        self._constant = {tap: constant[k : k + 1] for k, tap in enumerate(store.constant_taps)}  # [1, D] each
+        self._taps = store.taps
+
+    def spread(self, states: Tensor, available: Tensor | None) -> ItemStates:
+        n, n_varying, width = states.shape
+        by_tap = torch.empty(n_varying, n, width, device=states.device)
+        by_tap.copy_(states.transpose(0, 1))  # one pass: to fp32, and each tap contiguous
+        if available is not None:
+            by_tap.masked_fill_(~available[None, :, None], 0.0)
+        varying = iter(by_tap.unbind(0))
+        taps = [self._constant[tap] if tap in self._constant else next(varying) for tap in self._taps]
+        return ItemStates(taps=taps, available=available)
+
+
+def _bytes_of(store: HiddenStateStore, rows: Tensor) -> int:
+    used = int(torch.unique(rows[rows >= 0]).numel())
+    return used * len(store.varying_taps) * store.width * store.dtype.itemsize

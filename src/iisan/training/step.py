@@ -1,0 +1,75 @@
+"""One forward pass of training: a batch of windows in, its loss out."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from iisan.data.split import Split, popularity
+from iisan.models.recommender import Recommender
+from iisan.states.sources import StateSource
+from iisan.training.batch_items import BatchItems
+from iisan.training.losses.full_softmax import embed_catalogue, full_softmax_loss
+from iisan.training.losses.in_batch import in_batch_loss
+
+
+class InBatchStep:
+    """Encodes the distinct items of a batch and scores them against each other (contract point 9).
+
+    Args:
+        model: The recommender.
+        source: Hidden states by catalogue row.
+        split: Gives the popularity of training items.
+    """
+
+    def __init__(self, model: Recommender, source: StateSource, split: Split) -> None:
+        self.model = model
+        self.source = source
+        with np.errstate(divide="ignore"):
+            log_popularity = np.log(popularity(split))
+        self.log_popularity = torch.from_numpy(log_popularity).float().to(model.device)  # [N]
+
+    def __call__(self, windows: Tensor) -> tuple[Tensor, int]:
+        """Loss of ``[B, L + 1]`` windows (catalogue row + 1, 0 is padding) and the number of its predictions."""
+        batch = BatchItems.of(windows)
+        items, user_states = self.model(self.source.gather(batch.rows), batch.rows, batch.inputs)
+        owners, positions = batch.predicted.nonzero(as_tuple=True)
+        loss = in_batch_loss(
+            user_states[owners, positions].float(),
+            batch.slots[:, 1:][owners, positions] - 1,
+            owners,
+            items.float(),
+            self.log_popularity[batch.rows],
+            batch.counts,
+            batch.own,
+        )
+        return loss, len(owners)
+
+
+class FullSoftmaxStep:
+    """Encodes the whole catalogue and scores every prediction against it.
+
+    Args:
+        model: The recommender.
+        source: Hidden states by catalogue row.
+        split: Its candidates are the catalogue.
+        chunk: Items a pass through the item encoder.
+    """
+
+    def __init__(self, model: Recommender, source: StateSource, split: Split, chunk: int) -> None:
+        self.model = model
+        self.source = source
+        self.chunk = chunk
+        self.rows = torch.from_numpy(split.candidates).to(model.device)  # [C]
+        self.slot_of = torch.zeros(split.n_items + 1, dtype=torch.long, device=model.device)  # [N + 1]
+        self.slot_of[self.rows + 1] = torch.arange(1, len(self.rows) + 1, device=model.device)
+
+    def __call__(self, windows: Tensor) -> tuple[Tensor, int]:
+        """Loss of ``[B, L + 1]`` windows (catalogue row + 1, 0 is padding) and the number of its predictions."""
+        slots = self.slot_of[windows.long()]
+        items = embed_catalogue(self.model.item_encoder, self.source, self.rows, self.chunk)
+        user_states = self.model.user_states(items, slots[:, :-1])
+        predicted = slots[:, :-1] > 0
+        loss = full_softmax_loss(user_states[predicted].float(), slots[:, 1:][predicted] - 1, items.float())
+        return loss, int(predicted.sum())

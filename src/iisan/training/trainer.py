@@ -1,0 +1,203 @@
+"""The training loop: resumable, stopped early, one checkpoint for the best and one for the last state."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from iisan.data.epoch_order import EpochOrder
+from iisan.data.split import Split
+from iisan.data.windows import training_windows
+from iisan.errors import UserError
+from iisan.models.recommender import Recommender
+from iisan.states.sources import StateSource
+from iisan.training.checkpoint import Position, load_best, load_checkpoint, save_checkpoint, save_weights
+from iisan.training.config import TrainConfig
+from iisan.training.device import forward_precision, memory_in_use
+from iisan.training.early_stop import EarlyStop
+from iisan.training.optimizer import build_optimizer
+from iisan.training.status import Reporter, Silent, StepStatus
+from iisan.training.step import FullSoftmaxStep, InBatchStep
+
+LAST = "last.safetensors"
+BEST = "best.safetensors"
+METRICS = "metrics.jsonl"
+# How many losses stay on a CUDA device before the host waits for them.
+LOSSES_IN_FLIGHT = 50
+
+Validate = Callable[[Recommender], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How training went.
+
+    Attributes:
+        history: One record an epoch: ``epoch``, ``loss``, the validation metrics, ``seconds``.
+        best_epoch: The epoch whose weights the model now has.
+        metrics: The validation metrics of that epoch.
+    """
+
+    history: list[dict[str, Any]]
+    best_epoch: int
+    metrics: dict[str, float]
+
+
+class Trainer:
+    """Trains a recommender on the training part of a split.
+
+    An interrupted run goes on exactly where its last checkpoint was: same order, same dropout, same losses.
+
+    Args:
+        model: With fresh weights, on its device.
+        source: Hidden states by catalogue row, on the same device.
+        split: Histories.
+        config: Hyper-parameters.
+        folder: Where checkpoints and ``metrics.jsonl`` go; what is there of the same run is continued.
+        validate: Gives the validation metrics; ``config.metric`` must be among them.
+        reporter: Is told of steps and epochs.
+    """
+
+    def __init__(
+        self,
+        model: Recommender,
+        source: StateSource,
+        split: Split,
+        config: TrainConfig,
+        folder: Path,
+        validate: Validate,
+        reporter: Reporter | None = None,
+    ) -> None:
+        self.model = model
+        self.config = config
+        self.folder = folder
+        self.validate = validate
+        self.reporter: Reporter = reporter or Silent()
+        windows = training_windows(split, config.max_length)
+        if not len(windows):
+            raise UserError("no user has two training items to learn from", how="bring a larger log")
+        self.windows = torch.from_numpy(windows).to(model.device)  # [W, L + 1]
+        self.order = EpochOrder(len(windows), config.batch_size, config.seed)
+        self.step: InBatchStep | FullSoftmaxStep
+        if config.loss == "full_softmax":
+            self.step = FullSoftmaxStep(model, source, split, config.encode_chunk)
+        else:
+            self.step = InBatchStep(model, source, split)
+        self.optimizer = build_optimizer(model, config)
+        self.stop = EarlyStop(config.patience)
+        self.history: list[dict[str, Any]] = []
+        self.position = Position()
+
+    def fit(self) -> TrainResult:
+        """Trains until the metric stops improving, and leaves the best weights in the model.
+
+        Raises:
+            UserError: The loss is not a number, or a checkpoint in the folder does not fit.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(self.config.seed)
+        if (self.folder / LAST).exists():
+            self._resume()
+        while self.position.epoch < self.config.max_epochs and not self.stop.exhausted:
+            self._epoch()
+        facts = load_best(self.folder / BEST, self.model)
+        self.model.eval()
+        return TrainResult(self.history, facts["epoch"], facts["metrics"])
+
+    def _resume(self) -> None:
+        self.position, facts = load_checkpoint(self.folder / LAST, self.model, self.optimizer)
+        self.history = facts["history"]
+        self.stop = EarlyStop(self.config.patience, **facts["stop"])
+        self._write_metrics()
+
+    def _epoch(self) -> None:
+        self.model.train()
+        self._steps()
+        position = self.position
+        started = time.monotonic()
+        metrics = self.validate(self.model)
+        record = {
+            "epoch": position.epoch,
+            "loss": position.loss_sum / position.predictions,
+            **metrics,
+            "seconds": round(position.seconds, 3),
+            "validation_seconds": round(time.monotonic() - started, 3),
+        }
+        self.history.append(record)
+        if self.stop.improved(position.epoch, metrics[self.config.metric]):
+            save_weights(self.folder / BEST, self.model, {"epoch": position.epoch, "metrics": metrics})
+        self.position = Position(epoch=position.epoch + 1)
+        self._save()
+        self._write_metrics()
+        self.reporter.on_epoch(record)
+
+    def _steps(self) -> None:
+        saved = ticked = time.monotonic()
+        waiting: list[tuple[Tensor, int]] = []
+        for batch in self.order.batches(self.position.epoch, self.position.step):
+            waiting.append(self._train_on(batch))
+            self.position.step += 1
+            last = self.position.step == self.order.n_batches
+            if last or self.model.device.type == "cpu" or len(waiting) == LOSSES_IN_FLIGHT:
+                self._account(waiting)
+                waiting = []
+                now = time.monotonic()
+                self.position.seconds += now - ticked
+                ticked = now
+                self.reporter.on_step(self._status())
+                if now - saved > self.config.checkpoint_seconds and not last:
+                    self._save()
+                    saved = ticked = time.monotonic()
+
+    def _train_on(self, batch: np.ndarray[Any, np.dtype[np.int64]]) -> tuple[Tensor, int]:
+        windows = self.windows[torch.from_numpy(batch).to(self.windows.device)]
+        with forward_precision(self.config.precision, self.model.device):
+            loss, predictions = self.step(windows)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.config.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        self.optimizer.step()
+        return loss.detach(), predictions
+
+    def _account(self, waiting: list[tuple[Tensor, int]]) -> None:
+        values = torch.stack([loss for loss, _ in waiting]).tolist()
+        for value, (_, predictions) in zip(values, waiting, strict=True):
+            if not math.isfinite(value):
+                raise UserError(
+                    f"the loss became {value} in epoch {self.position.epoch}, about step {self.position.step}",
+                    where=str(self.folder),
+                    how="lower the learning rates or clip the gradients (--clip-norm 1), and train into a new folder",
+                )
+            self.position.loss_sum += value * predictions
+            self.position.predictions += predictions
+
+    def _status(self) -> StepStatus:
+        position = self.position
+        return StepStatus(
+            position.epoch,
+            position.step,
+            self.order.n_batches,
+            position.loss_sum / position.predictions,
+            memory_in_use(self.model.device),
+        )
+
+    def _save(self) -> None:
+        stop = {"best": self.stop.best, "best_epoch": self.stop.best_epoch, "since": self.stop.since}
+        save_checkpoint(
+            self.folder / LAST, self.model, self.optimizer, self.position, {"history": self.history, "stop": stop}
+        )
+
+    def _write_metrics(self) -> None:
+        temporary = self.folder / f".{METRICS}.partial"
+        temporary.write_text("".join(json.dumps(record) + "\n" for record in self.history), encoding="utf-8")
+        temporary.replace(self.folder / METRICS)
