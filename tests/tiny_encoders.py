@@ -11,7 +11,30 @@ import transformers
 from PIL import Image
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-WORDS = ["red", "blue", "green", "wooden", "steel", "soft", "toy", "train", "whale", "book", "lamp", "chair", "table", "for", "kids", "with", "a", "the", "of", "and", "big", "tiny"]
+WORDS = [
+    "red",
+    "blue",
+    "green",
+    "wooden",
+    "steel",
+    "soft",
+    "toy",
+    "train",
+    "whale",
+    "book",
+    "lamp",
+    "chair",
+    "table",
+    "for",
+    "kids",
+    "with",
+    "a",
+    "the",
+    "of",
+    "and",
+    "big",
+    "tiny",
+]
 WIDTH = 16
 LAYERS = 4
 DEPTH: dict[str, Any] = {"hidden_size": WIDTH, "num_hidden_layers": LAYERS, "num_attention_heads": 2}
@@ -42,20 +65,25 @@ def wordpiece_tokenizer(folder: Path) -> int:
 
 
 def bpe_tokenizer(folder: Path, begin: str | None, end: str, *, close: bool = False) -> int:
-    """Write a byte-level BPE tokenizer without a padding token; `begin` opens and, if asked, `end` closes every text."""
+    """Write a byte-level BPE tokenizer without a padding token; `begin` opens every text and `end` may close it."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     special = [token for token in (begin, end) if token]
     trainer = trainers.BpeTrainer(
-        vocab_size=320, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        vocab_size=320,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
     tokenizer.train_from_iterator([" ".join(WORDS)] * 3, trainer)
     template = " ".join([*([begin] if begin else []), "$A", *([end] if close else [])])
     if template != "$A":
         ids = [(token, tokenizer.token_to_id(token)) for token in special]
         tokenizer.post_processor = processors.TemplateProcessing(single=template, special_tokens=ids)
-    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=begin, eos_token=end).save_pretrained(folder)
+    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=begin, eos_token=end).save_pretrained(
+        folder
+    )
     return tokenizer.get_vocab_size()
 
 
@@ -98,7 +126,13 @@ def gpt2(folder: Path) -> Path:
 def llama(folder: Path) -> Path:
     size = bpe_tokenizer(folder, "<s>", "</s>")
     config = transformers.LlamaConfig(
-        **DEPTH, **MLP, num_key_value_heads=1, vocab_size=size, max_position_embeddings=64, bos_token_id=0, eos_token_id=1
+        **DEPTH,
+        **MLP,
+        num_key_value_heads=1,
+        vocab_size=size,
+        max_position_embeddings=64,
+        bos_token_id=0,
+        eos_token_id=1,
     )
     return _save(transformers.LlamaForCausalLM(config), folder)
 

@@ -95,8 +95,8 @@ def test_other_folders_are_never_replaced(shop: Path, snapshot: Snapshot) -> Non
     (shop / "precious").mkdir()
     (shop / "precious" / "thesis.txt").write_text("years of work")
     before = snapshot(shop)
-    for output in (shop / "precious", shop / "items.csv"):
-        with pytest.raises(UserError):
+    for output, words in ((shop / "precious", "not a dataset"), (shop / "items.csv", "not a folder")):
+        with pytest.raises(UserError, match=words):
             import_delimited(config(shop, overwrite=True), output)
     (shop / "link").symlink_to(shop / "precious")
     with pytest.raises(UserError, match="not a folder"):

@@ -38,7 +38,7 @@ def test_opening_again_gives_the_same(dataset: Dataset) -> None:
 
 def test_a_newer_version_is_refused(dataset: Dataset) -> None:
     edit_manifest(dataset, lambda content: content.update(version=2, news="?"))
-    with pytest.raises(UserError, match="version 2 is newer.*update iisan"):
+    with pytest.raises(UserError, match=r"version 2 is newer.*update iisan"):
         Dataset.open(dataset.path)
 
 

@@ -138,6 +138,28 @@ def test_round_trip(data: st.DataObject, suffix: str) -> None:
         dataset.verify()
 
 
+def test_values_with_line_breaks_across_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files larger than a block are read in pieces, whose ends must not fall inside a quoted value."""
+    monkeypatch.setattr("iisan.data.importers.delimited_table.BLOCK_BYTES", 256)
+    ids = [f"item {number}" for number in range(300)]
+    titles = [f"{number}\n" * (number % 7) + "end" for number in range(300)]
+    users = [f"user {number % 11}" for number in range(300)]
+    write_table(tmp_path / "items.csv", {"item_id": ids, "title": titles})
+    write_table(tmp_path / "interactions.csv", {"user_id": users, "item_id": ids, "timestamp": [0] * 300})
+    dataset = run(tmp_path)
+    assert dataset.titles == titles
+    assert dataset.user_ids == users[:11]
+    assert [ids[item] for item in dataset.interactions.item[:28]] == ids[::11]
+
+
+def test_a_record_larger_than_a_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("iisan.data.importers.delimited_table.BLOCK_BYTES", 256)
+    write_table(tmp_path / "items.csv", {"item_id": ["a"], "title": ["long " * 200]})
+    write_table(tmp_path / "interactions.csv", {"user_id": ["u"], "item_id": ["a"], "timestamp": [0]})
+    with pytest.raises(UserError, match=r"items\.csv: the table cannot be read"):
+        run(tmp_path)
+
+
 def test_tsv_has_no_quoting(tmp_path: Path) -> None:
     (tmp_path / "items.tsv").write_text('item_id\ttitle\n1\t"Oh, God!" (1977)\n2\t"\n3\tit\'s "\n')
     (tmp_path / "log.tsv").write_text("user_id\titem_id\ttimestamp\n1\t1\t1\n")

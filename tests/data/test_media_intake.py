@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -38,6 +37,7 @@ def make_bad(shop: Path) -> None:
 BAD = [
     ("../secret.png", "unsafe_path"),
     ("pictures/../../secret.png", "unsafe_path"),
+    ("pictures/../pictures/1.png", "unsafe_path"),
     ("/etc/hostname", "unsafe_path"),
     ("pictures/out.png", "unsafe_path"),
     ("up/secret.png", "unsafe_path"),
@@ -75,6 +75,11 @@ def test_bad_media_are_skipped_and_counted(shop: Path, reference: str, reason: s
     assert sorted(path.name for path in (shop / "out" / "media" / "pictures").iterdir()) == ["0.png", "2.png"]
 
 
+def test_an_absolute_path_is_refused_even_inside_the_folder(shop: Path) -> None:
+    with pytest.raises(UserError, match="not a plain path relative"):
+        run(shop, str(shop / "pictures" / "1.png"))
+
+
 def test_a_file_may_be_too_large_in_bytes(shop: Path) -> None:
     size = (shop / "pictures" / "2.png").stat().st_size
     with pytest.raises(UserError, match="bytes, more than"):
@@ -85,7 +90,7 @@ def test_only_the_full_check_finds_a_truncated_picture(shop: Path) -> None:
     whole = shop / "pictures" / "whole.jpg"
     Image.effect_noise((64, 64), 50).save(whole)
     (shop / "pictures" / "cut.jpg").write_bytes(whole.read_bytes()[:-400])
-    with pytest.raises(UserError, match="image of item 'b'.*damaged"):
+    with pytest.raises(UserError, match=r"image of item 'b'.*damaged"):
         run(shop, "pictures/cut.jpg", check_media="full")
     assert run(shop, "pictures/cut.jpg").manifest.counts.present["image"] == 3
 
@@ -103,11 +108,11 @@ def test_copies_are_independent_and_hard_links_are_not(shop: Path) -> None:
     source = shop / "pictures" / "1.png"
     copied = run(shop, "pictures/1.png").image_paths("image")[1]
     assert copied is not None
-    assert not os.path.samefile(copied, source)
+    assert not copied.samefile(source)
     linked = run(shop, "pictures/1.png", media_transfer="hardlink", overwrite=True)
     path = linked.image_paths("image")[1]
     assert path is not None
-    assert os.path.samefile(path, source)
+    assert path.samefile(source)
     linked.verify()
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -52,9 +54,7 @@ def test_each_transition_is_predicted_once(histories: list[list[int]], length: i
     split = split_of(histories)
     numbered = Split(len(items), split.users, split.offsets, items, items, np.zeros(len(items), dtype=np.int64))
     windows = training_windows(numbered, length)
-    predicted = [
-        (int(a) - 1, int(b) - 1) for window in windows for a, b in zip(window, window[1:], strict=False) if a > 0
-    ]
+    predicted = [(int(a) - 1, int(b) - 1) for window in windows for a, b in pairwise(window) if a > 0]
     starts, ends = split.bounds("train")
     expected = [(at, at + 1) for start, end in zip(starts, ends, strict=True) for at in range(start, end - 1)]
     assert sorted(predicted) == expected

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from tiny_encoders import CAUSAL, NO_FIRST_TEXT, TEXT_MODELS, texts
 
 from iisan.encoders import TextEncoder, find_constant_taps
 from iisan.errors import UserError
+from tiny_encoders import CAUSAL, NO_FIRST_TEXT, TEXT_MODELS, texts
 
 Make = Callable[..., TextEncoder]
 MASKED = sorted(set(TEXT_MODELS) - {"siglip"})
@@ -49,7 +49,7 @@ def test_a_batch_gives_what_each_text_gives_alone(
 
 @pytest.mark.parametrize("name", sorted(CAUSAL))
 def test_first_token_of_a_causal_model_is_refused(name: str, text_encoder: Make) -> None:
-    with pytest.raises(UserError, match="causal.*'last' or 'mean'"):
+    with pytest.raises(UserError, match=r"causal.*'last' or 'mean'"):
         text_encoder(name, pooling="first")
 
 

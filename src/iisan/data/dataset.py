@@ -215,7 +215,8 @@ class Dataset:
     def _table(self, name: str, columns: list[str] | None) -> pa.Table:
         try:
             table = pq.read_table(self.path / name, columns=columns)
-        except (OSError, pa.ArrowException) as error:
+            table.validate(full=True)
+        except (OSError, UnicodeError, pa.ArrowException) as error:
             raise self._damaged(name) from error
         required = columns or ["user", "item"]
         if not set(required) <= set(table.column_names):

@@ -75,7 +75,7 @@ def first_appearance(codes: Rows, n_codes: int) -> tuple[Rows, Rows]:
     first = np.full(n_codes, len(codes), dtype=np.int64)
     # Of repeated indices numpy keeps the last value written, so writing backwards leaves the first position.
     first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1, dtype=np.int64)
-    order = np.argsort(first, kind="stable")[: int((first < len(codes)).sum())]
+    order = np.argsort(first)[: int((first < len(codes)).sum())]
     renumbered = np.full(n_codes, -1, dtype=np.int64)
     renumbered[order] = np.arange(len(order), dtype=np.int64)
     return renumbered[codes], order.astype(np.int64)

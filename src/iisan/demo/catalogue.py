@@ -6,13 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from iisan.demo.palette import COLOUR_FAMILIES, COLOURS
+from iisan.demo.palette import COLOURS, PALETTES
 from iisan.demo.patterns import PATTERNS
 from iisan.demo.silhouettes import SILHOUETTES
-from iisan.demo.titles import MAKES, THEME_FAMILIES, THEMES, write_title
+from iisan.demo.titles import MAKES, OCCASIONS, THEMES, write_title
 
-PAIRINGS = ("north", "east", "south", "west")
-"""Names of the four ways in which a colour family and a theme family can go together."""
+WARM = ("rosy", "sunny")
+AWAY = ("outdoors", "leisure")
+PAIRINGS = ("classic", "contrary")
+"""Classic: warm colours for away, cool ones for home and desk. Contrary: the other way round."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,9 @@ class Product:
         pattern: In the picture only.
         theme: In the title only.
         make: In the title only.
-        pairing: A name of `PAIRINGS`, known only from colour and theme together.
+        palette: The family of the colour.
+        occasion: The family of the theme.
+        pairing: A name of `PAIRINGS`, known only from palette and occasion together.
     """
 
     item_id: str
@@ -37,23 +41,24 @@ class Product:
     pattern: str
     theme: str
     make: str
+    palette: str
+    occasion: str
     pairing: str
 
 
-def pairing_of(colour: str, theme: str) -> str:
-    """Tell how a colour and a theme go together.
+def pairing_of(palette: str, occasion: str) -> str:
+    """Tell how a palette and an occasion go together.
 
-    The families form a 4 by 4 Latin square: each colour family meets each pairing in exactly one theme family and the
-    other way round. So neither the colour nor the theme alone says anything about the pairing, as with an exclusive or.
+    An exclusive or: neither the palette nor the occasion alone says anything about the pairing.
 
     Args:
-        colour: A key of `iisan.demo.palette.COLOURS`.
-        theme: A key of `iisan.demo.titles.THEMES`.
+        palette: A value of `iisan.demo.palette.PALETTES`.
+        occasion: A value of `iisan.demo.titles.OCCASIONS`.
 
     Returns:
         A name of `PAIRINGS`.
     """
-    return PAIRINGS[(COLOUR_FAMILIES[colour] + THEME_FAMILIES[theme]) % len(PAIRINGS)]
+    return PAIRINGS[int((palette in WARM) != (occasion in AWAY))]
 
 
 def _balanced_pairs(first: list[str], second: list[str], count: int, rng: np.random.Generator) -> list[tuple[str, str]]:
@@ -89,7 +94,9 @@ def make_catalogue(n_items: int, seed: int) -> list[Product]:
             pattern=pattern,
             theme=theme,
             make=make,
-            pairing=pairing_of(colour, theme),
+            palette=PALETTES[colour],
+            occasion=OCCASIONS[theme],
+            pairing=pairing_of(PALETTES[colour], OCCASIONS[theme]),
         )
         for row, (category, (colour, theme), (pattern, make)) in enumerate(zip(categories, looks, finish, strict=True))
     ]

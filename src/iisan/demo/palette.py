@@ -39,17 +39,17 @@ COLOURS: dict[str, tuple[float, float, float]] = {
     "violet": (0.745, 0.52, 0.46),
 }
 
-COLOUR_FAMILIES: dict[str, int] = {
-    "red": 0,
-    "pink": 0,
-    "orange": 1,
-    "yellow": 1,
-    "green": 2,
-    "teal": 2,
-    "blue": 3,
-    "violet": 3,
+PALETTES: dict[str, str] = {
+    "red": "rosy",
+    "pink": "rosy",
+    "orange": "sunny",
+    "yellow": "sunny",
+    "green": "leafy",
+    "teal": "leafy",
+    "blue": "watery",
+    "violet": "watery",
 }
-"""Colour name to family, 0..3: rosy, sunny, leafy, watery."""
+"""Colour to the family it belongs to."""
 
 BACKDROPS: tuple[Rgb, ...] = (
     (243, 240, 234),

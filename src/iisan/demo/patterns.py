@@ -13,12 +13,14 @@ Plane = NDArray[np.float32]
 
 def _wave(position: Plane) -> Plane:
     """Triangle wave of period 1 between 0 (at whole numbers) and 1 (half-way)."""
-    return (2.0 * np.abs(position - np.floor(position + 0.5))).astype(np.float32)
+    wave: Plane = (2.0 * np.abs(position - np.floor(position + 0.5))).astype(np.float32)
+    return wave
 
 
 def _edge(distance: Plane, softness: float) -> Plane:
     """Turn a signed distance into coverage 0..1; the ramp stands in for antialiasing."""
-    return np.clip(0.5 + distance / softness, 0.0, 1.0).astype(np.float32)
+    cover: Plane = np.clip(0.5 + distance / softness, 0.0, 1.0).astype(np.float32)
+    return cover
 
 
 def _plain(u: Plane, v: Plane, softness: float) -> Plane:

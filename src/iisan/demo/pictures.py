@@ -101,7 +101,8 @@ def _backdrop(size: int, rng: np.random.Generator) -> Canvas:
         place = np.clip((rng.uniform(0.40, 0.46) - np.hypot(x - 0.5, y - 0.5)) * size, 0, 1)
     glow = 1.03 - 0.14 * np.hypot(x - 0.35, y - 0.25)
     cover = place[..., None]
-    return ((wall * (1 - cover) + other * cover) * glow[..., None]).astype(np.float32)
+    canvas: Canvas = ((wall * (1 - cover) + other * cover) * glow[..., None]).astype(np.float32)
+    return canvas
 
 
 def _cast_shadow(canvas: Canvas, outline: Plane) -> Canvas:
@@ -113,4 +114,5 @@ def _cast_shadow(canvas: Canvas, outline: Plane) -> Canvas:
     y, x = np.mgrid[0:size, 0:size].astype(np.float32)
     away = np.hypot((x - middle) / (half * 0.95), (y - foot) / (size * 0.045))
     under = np.clip(1.3 - away, 0, 1)
-    return (canvas * (1 - 0.20 * thrown - 0.22 * under)[..., None]).astype(np.float32)
+    shaded: Canvas = (canvas * (1 - 0.20 * thrown - 0.22 * under)[..., None]).astype(np.float32)
+    return shaded

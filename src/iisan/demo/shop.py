@@ -7,7 +7,7 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import astuple, fields
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -99,17 +99,20 @@ def _draw_pictures(products: Sequence[Product], config: ShopConfig, folder: Path
 
 
 def _write_items(products: Iterable[Product], path: Path) -> None:
-    names = [field.name for field in fields(Product)]
-    rows = ([*astuple(product)[:2], f"pictures/{product.item_id}.jpg", *astuple(product)[2:]] for product in products)
-    _write_csv([*names[:2], "image", *names[2:]], rows, path)
+    hidden = [field.name for field in fields(Product) if field.name not in ("item_id", "title")]
+    rows = (
+        [item.item_id, item.title, f"pictures/{item.item_id}.jpg", *(str(getattr(item, name)) for name in hidden)]
+        for item in products
+    )
+    _write_csv(["item_id", "title", "image", *hidden], rows, path)
 
 
 def _write_interactions(products: Sequence[Product], log: Iterable[Visit], path: Path) -> None:
-    rows = ([visit.user_id, products[visit.item_row].item_id, visit.timestamp] for visit in log)
+    rows = ([visit.user_id, products[visit.item_row].item_id, str(visit.timestamp)] for visit in log)
     _write_csv(["user_id", "item_id", "timestamp"], rows, path)
 
 
-def _write_csv(header: Sequence[str], rows: Iterable[Sequence[str | int]], path: Path) -> None:
+def _write_csv(header: Sequence[str], rows: Iterable[Sequence[str]], path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(header)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from iisan.demo.catalogue import PAIRINGS, Product
-from iisan.demo.palette import COLOURS
+from iisan.demo.palette import PALETTES
 from iisan.demo.patterns import PATTERNS
-from iisan.demo.titles import MAKES, THEMES
+from iisan.demo.titles import MAKES, OCCASIONS
 
 Weights = NDArray[np.float64]
 """How much each product attracts, ``[N]``, above 0."""
@@ -22,10 +22,11 @@ SHORTEST_VISIT = 5
 _OPENING = 1_700_000_000  # 14 November 2023, in seconds since 1970
 _SEASON = 120 * 86_400  # first visits fall within this many seconds
 _APPEAL_SPREAD = 0.6
-_PULL = 4.0
-_STAY = 0.85
-_WHIM = 0.10
+_PULL = 5.0
+_STAY = 0.90
+_WHIM = 0.06
 _TASTES_EACH = 2
+_KIND_SHARES = (0.25, 0.25, 0.50)  # look, use, pairing
 
 
 @dataclass(frozen=True)
@@ -53,28 +54,37 @@ class Attraction:
     def __init__(self, products: Sequence[Product]) -> None:
         self._values = {
             name: np.asarray([getattr(product, name) for product in products])
-            for name in ("colour", "pattern", "theme", "make", "pairing")
+            for name in ("palette", "pattern", "occasion", "make", "pairing")
         }
 
-    def _likes(self, rng: np.random.Generator, **choices: Sequence[str]) -> Weights:
-        pull: Weights = np.zeros(len(self._values["colour"]))
-        for name, names in choices.items():
-            pull += _PULL * (self._values[name] == names[int(rng.integers(len(names)))])
+    def _likes(self, **liked: Sequence[str]) -> Weights:
+        pull: Weights = np.zeros(len(self._values["pairing"]))
+        for name, names in liked.items():
+            pull += _PULL * np.isin(self._values[name], names)
         return np.exp(pull)
 
     def look(self, rng: np.random.Generator) -> Weights:
-        """Return a taste for one colour and one pattern: only the picture shows them."""
-        return self._likes(rng, colour=list(COLOURS), pattern=list(PATTERNS))
+        """Return a taste for one palette and one pattern: only the picture shows them."""
+        return self._likes(palette=_some(PALETTES.values(), 1, rng), pattern=_some(PATTERNS, 1, rng))
 
     def use(self, rng: np.random.Generator) -> Weights:
-        """Return a taste for one theme and one make: only the title names them."""
-        return self._likes(rng, theme=list(THEMES), make=list(MAKES))
+        """Return a taste for one occasion and one make: only the title names them."""
+        return self._likes(occasion=_some(OCCASIONS.values(), 1, rng), make=_some(MAKES, 1, rng))
 
     def pairing(self, rng: np.random.Generator) -> Weights:
-        """Return a taste for one pairing of colour and theme, narrowed by one pattern or one make."""
-        if rng.random() < 0.5:
-            return self._likes(rng, pairing=PAIRINGS, pattern=list(PATTERNS))
-        return self._likes(rng, pairing=PAIRINGS, make=list(MAKES))
+        """Return a taste for one pairing, in one pattern and two makes or in two patterns and one make."""
+        patterns = int(rng.integers(1, 3))
+        return self._likes(
+            pairing=_some(PAIRINGS, 1, rng),
+            pattern=_some(PATTERNS, patterns, rng),
+            make=_some(MAKES, 3 - patterns, rng),
+        )
+
+
+def _some(names: Iterable[str], count: int, rng: np.random.Generator) -> list[str]:
+    """Choose ``count`` different names."""
+    distinct = list(dict.fromkeys(names))
+    return [distinct[k] for k in rng.permutation(len(distinct))[:count]]
 
 
 def _length(mean: float, longest: int, rng: np.random.Generator) -> int:
@@ -135,7 +145,7 @@ def make_log(products: Sequence[Product], n_shoppers: int, mean_length: float, s
     log: list[Visit] = []
     for number in range(n_shoppers):
         rng = np.random.default_rng([seed, 3, number])
-        tastes = [kinds[k](rng) for k in rng.integers(len(kinds), size=_TASTES_EACH)]
+        tastes = [kinds[k](rng) for k in rng.choice(len(kinds), size=_TASTES_EACH, p=_KIND_SHARES)]
         steps = _walk(tastes, appeal, _length(mean_length, len(products) // 2, rng), rng)
         user_id = f"shopper-{number + 1:05d}"
         log += [Visit(user_id, row, time) for (row, _), time in zip(steps, _clock(steps, rng), strict=True)]

@@ -16,17 +16,17 @@ THEMES: dict[str, tuple[str, ...]] = {
 }
 """What a product is for: the theme and the phrases that say it."""
 
-THEME_FAMILIES: dict[str, int] = {
-    "camping": 0,
-    "gardening": 0,
-    "office": 1,
-    "school": 1,
-    "babies": 2,
-    "pets": 2,
-    "beach": 3,
-    "party": 3,
+OCCASIONS: dict[str, str] = {
+    "camping": "outdoors",
+    "gardening": "outdoors",
+    "office": "desk",
+    "school": "desk",
+    "babies": "family",
+    "pets": "family",
+    "beach": "leisure",
+    "party": "leisure",
 }
-"""Theme to family, 0..3: outdoors, desk, little ones, leisure."""
+"""Theme to the family it belongs to."""
 
 MAKES: dict[str, tuple[str, ...]] = {
     "handmade": ("handmade", "hand-crafted", "artisan", "made by hand"),

@@ -50,7 +50,7 @@ def load_foundation(folder: Path, kind: Kind, dtype: torch.dtype, name: str) -> 
     tower, prefix = _tower(model, kind, name)
     _require_all_weights(tower, prefix, report["missing_keys"], name)
     if isinstance(getattr(tower, "pooler", None), nn.Module):
-        tower.pooler = None
+        tower.pooler = nn.Identity()  # not None: some models call it unasked
     module: nn.Module = tower.eval()
     return module.requires_grad_(False)
 

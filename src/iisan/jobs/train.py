@@ -27,6 +27,7 @@ from iisan.models.config import (
     RecommenderConfig,
     SasrecConfig,
     SideNetworkConfig,
+    WhiteningConfig,
 )
 from iisan.models.item_table import ItemTable
 from iisan.models.recommender import Recommender
@@ -91,12 +92,14 @@ def train_recommender(job: TrainJob, config: TrainConfig, reporter: Reporter | N
         "dataset": {"name": dataset.name, "sha256": dataset.manifest.sha256},
     }
     model = Recommender(recommender_config(config, source.modalities, dataset.n_items), details=details).to(device)
+    model.fit_whitening(source)
+    prepared = model.prepared(source)
     resolved = {"preset": job.preset, **config.model_dump(mode="json")}
     facts = {key: details[key] for key in ("dataset", "encoders")}
     with run_folder(job.run, resolved, facts, overwrite=job.overwrite) as folder:
-        result = Trainer(model, source, split, config, folder, Validation(source, split, config), reporter).fit()
+        result = Trainer(model, prepared, split, config, folder, Validation(prepared, split, config), reporter).fit()
         model.details["metrics"] = {f"validation {name}": value for name, value in result.metrics.items()}
-        embeddings = model.embed_items(source, chunk=config.encode_chunk).cpu()
+        embeddings = model.embed_items(prepared, chunk=config.encode_chunk).cpu()
         offered = _recommendable(stores, dataset, split)
         model.item_table = ItemTable(dataset.item_ids, dataset.titles, embeddings, offered)
         save_whole(model, folder / MODEL)
@@ -165,6 +168,7 @@ def open_stores(dataset: Dataset, config: TrainConfig, folder: Path) -> dict[str
 
 def recommender_config(config: TrainConfig, shapes: dict[str, ModalityShape], n_items: int) -> RecommenderConfig:
     """The model that a training configuration and the shapes of the hidden states make."""
+    whitening = {name: WhiteningConfig(n_taps=shape.n_taps, width=shape.width) for name, shape in shapes.items()}
     return RecommenderConfig(
         item_encoder=_item_encoder_config(config, shapes, n_items),
         sequence_encoder=SasrecConfig(
@@ -174,6 +178,9 @@ def recommender_config(config: TrainConfig, shapes: dict[str, ModalityShape], n_
             n_heads=config.n_heads,
             dropout=config.dropout,
         ),
+        whitening=whitening if config.whiten else {},
+        similarity=config.similarity,
+        temperature=config.temperature,
     )
 
 

@@ -71,8 +71,18 @@ class SasrecConfig(_Config):
         return self
 
 
+class WhiteningConfig(_Config):
+    """The shape of one modality's whitening."""
+
+    n_taps: int = Field(ge=1)
+    width: int = Field(ge=1)
+
+
 class RecommenderConfig(_Config):
     """The whole model."""
 
     item_encoder: ItemEncoderConfig
     sequence_encoder: SasrecConfig
+    whitening: dict[str, WhiteningConfig] = Field({}, description="Modalities whose states are whitened")
+    similarity: Literal["dot", "cosine"] = Field("dot", description="How user states and items are compared")
+    temperature: float = Field(0.07, gt=0, description="Start of the cosine's learned temperature")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +22,13 @@ from iisan.models.item_encoder import build_item_encoder
 from iisan.models.item_table import ItemTable
 from iisan.models.model_card import model_card_text
 from iisan.models.sasrec import Sasrec
+from iisan.models.whitened_source import WhitenedSource
+from iisan.models.whitening import Whitening
 from iisan.states.sources import ItemStates, StateSource
 
 FORMAT_VERSION = 1
+# The cosine's scale is not learned beyond this (Radford et al. 2021 bound it so in CLIP).
+LARGEST_SCALE = 100.0
 _CONFIG = "config.json"
 _WEIGHTS = "model.safetensors"
 
@@ -72,6 +77,12 @@ class Recommender(
         self.details: dict[str, Any] = dict(details or {})
         self.item_encoder = build_item_encoder(self.config.item_encoder)
         self.sequence_encoder = Sasrec(self.config.sequence_encoder)
+        self.whitening = nn.ModuleDict(
+            {name: Whitening(shape.n_taps, shape.width) for name, shape in self.config.whitening.items()}
+        )
+        self.log_scale: nn.Parameter | None = None
+        if self.config.similarity == "cosine":
+            self.log_scale = nn.Parameter(torch.tensor(-math.log(self.config.temperature)))
         self.item_table: ItemTable | None = None
 
     @property
@@ -95,13 +106,39 @@ class Recommender(
         Returns:
             Item embeddings ``[n, d]`` and user states ``[B, L, d]`` (meaningless at padding).
         """
-        items = self.item_encoder(states, rows)
+        items = self.item_embeddings(states, rows)
         return items, self.user_states(items, slots)
 
+    def item_embeddings(self, states: Mapping[str, ItemStates], rows: Tensor) -> Tensor:
+        """Item embeddings ``[n, d]``; of length 1 where the similarity is the cosine."""
+        if self.whitening:
+            states = {name: self.whitening[name](state) for name, state in states.items()}
+        items: Tensor = self.item_encoder(states, rows)
+        return items if self.log_scale is None else nn.functional.normalize(items.float(), dim=-1)
+
     def user_states(self, items: Tensor, slots: Tensor) -> Tensor:
-        """User states ``[B, L, d]`` from item embeddings ``[n, d]`` and `slots` as in :meth:`forward`."""
+        """User states ``[B, L, d]`` from item embeddings ``[n, d]`` and `slots` as in :meth:`forward`.
+
+        Their inner products with the items are the logits: where the similarity is the cosine, the learned scale (at
+        most 100) is in the user states.
+        """
         padded = torch.cat([items.new_zeros(1, items.shape[1]), items])
-        return self.sequence_encoder(nn.functional.embedding(slots, padded), slots > 0)  # type: ignore[no-any-return]
+        states: Tensor = self.sequence_encoder(nn.functional.embedding(slots, padded), slots > 0)
+        if self.log_scale is None:
+            return states
+        return nn.functional.normalize(states.float(), dim=-1) * self.log_scale.exp().clamp_max(LARGEST_SCALE)
+
+    def fit_whitening(self, source: StateSource) -> None:
+        """Sets the whitening, if the model has one, from the states of the whole catalogue, before training."""
+        for name, whitening in self._whitenings().items():
+            whitening.fit(source, name)
+
+    def prepared(self, source: StateSource) -> StateSource:
+        """The same source with the model's whitening done once and for all, where there is one."""
+        return WhitenedSource(source, self._whitenings(), self.device) if self.whitening else source
+
+    def _whitenings(self) -> dict[str, Whitening]:
+        return {name: part for name, part in self.whitening.items() if isinstance(part, Whitening)}
 
     @torch.inference_mode()
     def embed_items(self, source: StateSource, rows: Tensor | None = None, chunk: int = 4096) -> Tensor:
@@ -118,7 +155,7 @@ class Recommender(
         rows = torch.arange(source.n_items) if rows is None else rows
         training = self.training
         self.eval()
-        parts = [self.item_encoder(source.gather(part), part.to(self.device)) for part in torch.split(rows, chunk)]
+        parts = [self.item_embeddings(source.gather(part), part.to(self.device)) for part in torch.split(rows, chunk)]
         self.train(training)
         return torch.cat(parts).float()
 

@@ -83,11 +83,11 @@ class _ResidentModality:
     def gather(self, rows: Tensor) -> ItemStates:
         position = self._position[rows.to(self._position.device)]  # [n]
         if self._complete:
-            return self._layout.spread(self._states[position], None)
+            return self._layout.spread(self._states.index_select(0, position), None)
         available = position >= 0
         if not len(self._states):
             return self._layout.spread(self._states.new_zeros(len(position), *self._states.shape[1:]), available)
-        return self._layout.spread(self._states[position.clamp(min=0)], available)
+        return self._layout.spread(self._states.index_select(0, position.clamp(min=0)), available)
 
 
 class _MappedModality:

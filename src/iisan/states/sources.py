@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -30,10 +30,12 @@ class ItemStates:
         taps: ``T`` tensors in tap order, fp32; each ``[n, D]``, or ``[1, D]`` where the tap is one vector for every
             item (broadcast it). Rows of items that lack the modality are zero in the ``[n, D]`` ones.
         available: ``[n]`` bool, False where the item lacks the modality; ``None`` when all of them have it.
+        whitened: True once a model's whitening has been applied, so that it is not applied twice.
     """
 
     taps: list[Tensor]
     available: Tensor | None = None
+    whitened: bool = False
 
     @property
     def n_items(self) -> int:
@@ -50,7 +52,7 @@ class ItemStates:
     def to(self, device: torch.device | str) -> ItemStates:
         """A copy on `device`."""
         available = None if self.available is None else self.available.to(device)
-        return ItemStates(taps=[tap.to(device) for tap in self.taps], available=available)
+        return replace(self, taps=[tap.to(device) for tap in self.taps], available=available)
 
 
 @runtime_checkable

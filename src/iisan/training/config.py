@@ -18,6 +18,8 @@ PAPER: dict[str, Any] = {
     "max_length": 10,
     "dim": 64,
     "dropout": 0.1,
+    "whiten": False,
+    "similarity": "dot",
     "batch_size": 64,
     "learning_rate": 2e-4,
     "side_learning_rate": 1e-4,
@@ -48,16 +50,20 @@ class TrainConfig(BaseModel):
     )
     max_length: int = Field(20, ge=1, description="Longest history that the model sees")
 
-    dim: int = Field(64, ge=1, description="Item embedding width d")
+    dim: int = Field(128, ge=1, description="Item embedding width d")
     bottleneck: int = Field(64, ge=1, description="Inner width of the side network's blocks")
     n_layers: int = Field(2, ge=1, description="Layers of the sequence encoder")
     n_heads: int = Field(2, ge=1, description="Attention heads of the sequence encoder")
-    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout of the sequence encoder")
+    dropout: float = Field(0.3, ge=0, lt=1, description="Dropout of the sequence encoder")
     side_dropout: float = Field(0.0, ge=0, lt=1, description="Dropout inside the side network's blocks")
     activation: Literal["relu", "gelu"] = Field("relu", description="Activation of the side network's blocks")
 
+    whiten: bool = Field(True, description="Whiten the hidden states of each tap over the catalogue")
+    similarity: Literal["dot", "cosine"] = Field("cosine", description="How user states and items are compared")
+    temperature: float = Field(0.07, gt=0, description="Start of the cosine's learned temperature")
+
     loss: Literal["in_batch", "full_softmax"] = Field("in_batch", description="Negatives: the batch's items, or all")
-    batch_size: int = Field(64, ge=1, description="Histories a step")
+    batch_size: int = Field(128, ge=1, description="Histories a step")
     learning_rate: float = Field(1e-3, gt=0, description="Learning rate of everything but the side network")
     side_learning_rate: float = Field(1e-3, gt=0, description="Learning rate of the side network")
     optimizer: Literal["adam", "adamw"] = Field("adamw", description="Optimiser")

@@ -68,7 +68,7 @@ class FullSoftmaxStep:
     def __call__(self, windows: Tensor) -> tuple[Tensor, int]:
         """Loss of ``[B, L + 1]`` windows (catalogue row + 1, 0 is padding) and the number of its predictions."""
         slots = self.slot_of[windows.long()]
-        items = embed_catalogue(self.model.item_encoder, self.source, self.rows, self.chunk)
+        items = embed_catalogue(self.model, self.source, self.rows, self.chunk)
         user_states = self.model.user_states(items, slots[:, :-1])
         predicted = slots[:, :-1] > 0
         loss = full_softmax_loss(user_states[predicted].float(), slots[:, 1:][predicted] - 1, items.float())

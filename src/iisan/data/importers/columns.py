@@ -57,15 +57,15 @@ def coded_ids(column: pa.ChunkedArray, kind: str, where: Where) -> Coded:
     Raises:
         UserError: An id is missing or blank, or the column holds neither texts nor integers.
     """
+    value_type = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if not (pa.types.is_integer(value_type) or _is_text(value_type)):
+        raise UserError(f"{kind} ids are {value_type}, neither text nor integers", where=where(0), how="convert them")
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
     column = column.unify_dictionaries()
     if column.null_count:
         row = int(np.flatnonzero(column.is_null().to_numpy())[0])
         raise UserError(f"the {kind} id is missing", where=where(row))
-    value_type = column.type.value_type
-    if not (pa.types.is_integer(value_type) or _is_text(value_type)):
-        raise UserError(f"{kind} ids are {value_type}, neither text nor integers", where=where(0), how="convert them")
     ids: list[str] = column.chunk(0).dictionary.cast(pa.string()).to_pylist()
     codes = np.concatenate([chunk.indices.to_numpy() for chunk in column.chunks]).astype(np.int64)
     blank = [code for code, one in enumerate(ids) if not one.strip()]

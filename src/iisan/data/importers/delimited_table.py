@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import gzip
 import zlib
@@ -19,7 +20,7 @@ from iisan.errors import UserError
 
 # A record must fit into one block; 16 MiB is far above any product text and small beside the table.
 BLOCK_BYTES = 16 << 20
-READ_ERRORS = (pa.ArrowException, OSError, EOFError, UnicodeError, zlib.error)
+READ_ERRORS = (pa.ArrowException, OSError, EOFError, UnicodeError, zlib.error, csv.Error)
 
 
 @dataclass(frozen=True)
@@ -116,9 +117,11 @@ class DelimitedTable:
     def where(self, row: int) -> str:
         """Name the line of a row (from 0) for an error."""
         skip = 0 if self.names else 1
-        for number, (line, _) in enumerate(self._records()):
-            if number == row + skip:
-                return f"{self.path}, line {line}"
+        # Where the slower reader stumbles over what pyarrow let pass, the number of the row has to do.
+        with contextlib.suppress(csv.Error):
+            for number, (line, _) in enumerate(self._records()):
+                if number == row + skip:
+                    return f"{self.path}, line {line}"
         return f"{self.path}, row {row + 1}"
 
     def _open(self) -> TextIO:

@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 from iisan.data.importers.missing_columns import require_columns
 from iisan.errors import UserError
 
+READ_ERRORS = (OSError, UnicodeError, pa.ArrowException)
+
 
 @dataclass(frozen=True)
 class ParquetTable:
@@ -31,7 +33,7 @@ class ParquetTable:
         """
         try:
             return list(pq.read_schema(self.path).names)
-        except (OSError, pa.ArrowException) as error:
+        except READ_ERRORS as error:
             raise self._unreadable(error) from error
 
     def read(self, names: Sequence[str], ids: Collection[str] = ()) -> pa.Table:
@@ -47,7 +49,8 @@ class ParquetTable:
         require_columns(names, self.columns(), str(self.path))
         try:
             table = pq.read_table(self.path, columns=list(names), read_dictionary=list(ids))
-        except (OSError, pa.ArrowException) as error:
+            table.validate(full=True)
+        except READ_ERRORS as error:
             raise self._unreadable(error) from error
         if table.num_rows == 0:
             raise UserError("the file has no rows", where=str(self.path))

@@ -7,21 +7,21 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from iisan.models.item_encoder import ItemEncoder
+from iisan.models.recommender import Recommender
 from iisan.states.sources import StateSource
 
 # Logits held at once, forward and backward: 16 Mi floats are 64 MiB, twice that with their gradient.
 LOGITS_AT_ONCE = 1 << 24
 
 
-def embed_catalogue(item_encoder: ItemEncoder, source: StateSource, rows: Tensor, chunk: int) -> Tensor:
+def embed_catalogue(model: Recommender, source: StateSource, rows: Tensor, chunk: int) -> Tensor:
     """Embeds many items with gradients, keeping the activations of one chunk at a time.
 
     States are gathered and activations computed again in the backward pass, so memory is that of ``[n, d]`` plus one
     chunk's activations, whatever the size of the catalogue.
 
     Args:
-        item_encoder: Turns states into embeddings.
+        model: Turns states into embeddings.
         source: Hidden states by catalogue row.
         rows: ``[n]`` catalogue rows.
         chunk: Items a pass.
@@ -31,8 +31,7 @@ def embed_catalogue(item_encoder: ItemEncoder, source: StateSource, rows: Tensor
     """
 
     def embed(part: Tensor) -> Tensor:
-        embeddings: Tensor = item_encoder(source.gather(part), part)
-        return embeddings
+        return model.item_embeddings(source.gather(part), part)
 
     return torch.cat([checkpoint(embed, part, use_reentrant=False) for part in torch.split(rows, chunk)])
 

@@ -1,0 +1,89 @@
+"""A source whose states are whitened once instead of at each step."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from iisan.models.whitening import Whitening
+from iisan.states.sources import ItemStates, ModalityShape, StateSource
+
+logger = logging.getLogger(__name__)
+
+# Whitened fp32 states of the catalogue are kept in memory up to this many bytes.
+BUDGET = 2 << 30
+CHUNK = 4096
+
+
+class WhitenedSource:
+    """Whitened hidden states by catalogue row.
+
+    Where the whole catalogue's fit a budget they are computed once and kept; else each batch is whitened as it is read.
+
+    Args:
+        source: The states as the encoders gave them.
+        whitening: The map of each modality.
+        device: Where the states are wanted.
+        budget: Bytes that may be kept.
+    """
+
+    def __init__(
+        self,
+        source: StateSource,
+        whitening: Mapping[str, Whitening],
+        device: torch.device | str = "cpu",
+        budget: int = BUDGET,
+    ) -> None:
+        self._source = source
+        self._whitening = whitening
+        shapes = source.modalities.values()
+        size = sum(4 * source.n_items * shape.n_taps * shape.width for shape in shapes)
+        self._kept: dict[str, _Kept] | None = None
+        if size <= budget:
+            self._kept = {name: _Kept(source, name, part, torch.device(device)) for name, part in whitening.items()}
+        logger.info("whitened states: %.1f MB, %s", size / 1e6, "kept" if self._kept else "computed batch by batch")
+
+    @property
+    def modalities(self) -> dict[str, ModalityShape]:
+        """The modalities served."""
+        return self._source.modalities
+
+    @property
+    def n_items(self) -> int:
+        """``N``, the size of the catalogue."""
+        return self._source.n_items
+
+    def gather(self, rows: Tensor) -> dict[str, ItemStates]:
+        """Whitened states of catalogue `rows` ``[n]``."""
+        if self._kept is not None:
+            return {name: kept.gather(rows) for name, kept in self._kept.items()}
+        return {name: self._whitening[name](states) for name, states in self._source.gather(rows).items()}
+
+
+class _Kept:
+    """The whitened states of one modality: ``[N, T_var, D]``, and constant taps ``[1, D]`` apart."""
+
+    def __init__(self, source: StateSource, name: str, whitening: Whitening, device: torch.device) -> None:
+        self._taps: list[Tensor] = []
+        self._available: Tensor | None = None
+        self._fill(source, name, whitening, device)
+
+    @torch.no_grad()
+    def _fill(self, source: StateSource, name: str, whitening: Whitening, device: torch.device) -> None:
+        parts: list[ItemStates] = []
+        for rows in torch.split(torch.arange(source.n_items), CHUNK):
+            parts.append(whitening(source.gather(rows)[name]))
+        for tap, first in enumerate(parts[0].taps):
+            constant = len(first) == 1 and source.n_items > 1
+            whole = first if constant else torch.cat([part.taps[tap] for part in parts])
+            self._taps.append(whole.to(device))
+        if parts[0].available is not None:
+            self._available = torch.cat([part.available for part in parts if part.available is not None]).to(device)
+
+    def gather(self, rows: Tensor) -> ItemStates:
+        rows = rows.to(self._taps[0].device)
+        taps = [tap if len(tap) == 1 else tap[rows] for tap in self._taps]
+        return ItemStates(taps, None if self._available is None else self._available[rows], whitened=True)
