@@ -104,7 +104,7 @@ def distilbert(folder: Path) -> Path:
 def roberta(folder: Path) -> Path:
     size = wordpiece_tokenizer(folder)
     config = transformers.RobertaConfig(
-        **DEPTH, **MLP, vocab_size=size, max_position_embeddings=66, pad_token_id=0, bos_token_id=2, eos_token_id=3
+        **DEPTH, **MLP, vocab_size=size, max_position_embeddings=50, pad_token_id=0, bos_token_id=2, eos_token_id=3
     )
     return _save(transformers.RobertaModel(config), folder)
 

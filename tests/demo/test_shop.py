@@ -16,13 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from iisan.demo.catalogue import AWAY, PAIRINGS, WARM, Product, make_catalogue, pairing_of
+from iisan.demo.catalogue import PAIRINGS, Product, make_catalogue, pairing_of
 from iisan.demo.palette import COLOURS, PALETTES
 from iisan.demo.patterns import PATTERNS, lay_pattern
 from iisan.demo.pictures import draw_picture
 from iisan.demo.shop import ShopConfig, draw_shop
 from iisan.demo.shoppers import SHORTEST_VISIT, Visit, make_log
-from iisan.demo.silhouettes import SILHOUETTES
+from iisan.demo.silhouettes import DEPARTMENTS, SILHOUETTES
 from iisan.demo.titles import OCCASIONS
 from iisan.errors import UserError
 
@@ -32,7 +32,7 @@ LOOKS = (
     "red|crimson|scarlet|ruby|maroon|pink|rose|magenta|orange|amber|coral|yellow|gold|golden|lemon|mustard|green|"
     "olive|lime|mint|emerald|teal|turquoise|cyan|aqua|blue|navy|azure|indigo|violet|purple|lilac|lavender|colou?r\\w*|"
     "plain|stripe[sd]?|striped|dot|dots|dotted|spot|spots|spotted|check|checks|checked|gingham|plaid|zig-?zag|chevron|"
-    "diamonds?|argyle|pattern\\w*|rosy|sunny|leafy|watery|warm|cool"
+    "diamonds?|argyle|pattern\\w*|rosy|sunny|leafy|watery"
 )
 
 
@@ -144,6 +144,11 @@ def test_titles_never_tell_the_look(catalogue: list[Product]) -> None:
     assert telling.search("Nordvik striped mug")
 
 
+def test_every_category_has_a_department() -> None:
+    assert DEPARTMENTS.keys() == SILHOUETTES.keys()
+    assert set(Counter(DEPARTMENTS.values()).values()) == {3}
+
+
 def test_titles_name_the_category_and_vary(catalogue: list[Product]) -> None:
     assert all(item.category in item.title.lower() for item in catalogue)
     assert len({item.title for item in catalogue}) > 0.95 * len(catalogue)
@@ -183,11 +188,10 @@ def test_every_pattern_looks_different_on_the_same_product() -> None:
 
 def test_pairing_needs_both_palette_and_occasion() -> None:
     palettes, occasions = set(PALETTES.values()), set(OCCASIONS.values())
-    half = {pairing: 2 for pairing in PAIRINGS}
     for palette in palettes:
-        assert Counter(pairing_of(palette, occasion) for occasion in occasions) == half
+        assert {pairing_of(palette, occasion) for occasion in occasions} == set(PAIRINGS)
     for occasion in occasions:
-        assert Counter(pairing_of(palette, occasion) for palette in palettes) == half
+        assert {pairing_of(palette, occasion) for palette in palettes} == set(PAIRINGS)
 
 
 @pytest.mark.parametrize(("picture", "title"), [("colour", "theme"), ("pattern", "make"), ("palette", "occasion")])
@@ -224,7 +228,7 @@ def lift(histories: list[list[Product]], *names: str) -> tuple[float, float]:
     return seen / chance, (seen - chance) / np.sqrt(2 * chance * (1 - chance) / count)
 
 
-@pytest.mark.parametrize("names", [("palette",), ("pattern",), ("occasion",), ("make",), ("pairing",)])
+@pytest.mark.parametrize("names", [("palette",), ("pattern",), ("occasion",), ("make",), ("department",), ("pairing",)])
 def test_the_log_depends_on_each_factor(histories: list[list[Product]], names: tuple[str, ...]) -> None:
     ratio, errors = lift(histories, *names)
     assert ratio > 1.2
@@ -239,20 +243,27 @@ def test_the_log_depends_on_each_modality_as_a_whole(histories: list[list[Produc
 
 
 def test_the_log_ignores_what_no_taste_is_about(histories: list[list[Product]]) -> None:
-    _, errors = lift(histories, "category")
-    assert abs(errors) < 4
+    """Tastes go by palette: of two neighbours in one palette, the colours agree as often as between strangers."""
+
+    def same_colour(pairs: Iterator[tuple[Product, Product]]) -> tuple[float, int]:
+        return agreement(((one, other) for one, other in pairs if one.palette == other.palette), ("colour",))
+
+    seen, count = same_colour(neighbours(histories))
+    chance, others = same_colour(strangers(histories))
+    assert abs(seen - chance) < 4 * np.sqrt(chance * (1 - chance) * (1 / count + 1 / others))
 
 
 def test_the_conjunction_matters_beyond_both_parts(histories: list[list[Product]]) -> None:
-    """Neighbours agree in pairing far more often than their agreement in warmth and in setting would bring about."""
-    pairs = list(neighbours(histories))
-    warmth = np.asarray([(one.palette in WARM) == (other.palette in WARM) for one, other in pairs])
-    setting = np.asarray([(one.occasion in AWAY) == (other.occasion in AWAY) for one, other in pairs])
-    pairing = np.asarray([one.pairing == other.pairing for one, other in pairs])
-    np.testing.assert_array_equal(pairing, warmth == setting)
-    if_unrelated = warmth.mean() * setting.mean() + (1 - warmth.mean()) * (1 - setting.mean())
-    assert pairing.mean() / if_unrelated > 1.15
-    assert (pairing.mean() - if_unrelated) / np.sqrt(0.25 / len(pairs)) > 10
+    """Among neighbours that agree in neither palette nor occasion, the pairing agrees more often than by chance."""
+
+    def apart(pairs: Iterator[tuple[Product, Product]]) -> Iterator[tuple[Product, Product]]:
+        return ((a, b) for a, b in pairs if a.palette != b.palette and a.occasion != b.occasion)
+
+    seen, count = agreement(apart(neighbours(histories)), ("pairing",))
+    chance, _ = agreement(apart(strangers(histories)), ("pairing",))
+    assert abs(chance - 1 / 3) < 0.03  # 3 of the 9 ways to differ in both keep the pairing
+    assert seen / chance > 1.3
+    assert (seen - chance) / np.sqrt(2 * chance * (1 - chance) / count) > 10
 
 
 def test_tastes_drift(histories: list[list[Product]]) -> None:

@@ -8,13 +8,11 @@ import numpy as np
 
 from iisan.demo.palette import COLOURS, PALETTES
 from iisan.demo.patterns import PATTERNS
-from iisan.demo.silhouettes import SILHOUETTES
+from iisan.demo.silhouettes import DEPARTMENTS
 from iisan.demo.titles import MAKES, OCCASIONS, THEMES, write_title
 
-WARM = ("rosy", "sunny")
-AWAY = ("outdoors", "leisure")
-PAIRINGS = ("classic", "contrary")
-"""Classic: warm colours for away, cool ones for home and desk. Contrary: the other way round."""
+PAIRINGS = ("spring", "summer", "autumn", "winter")
+"""Names of the four ways in which a palette and an occasion can go together."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +27,7 @@ class Product:
         pattern: In the picture only.
         theme: In the title only.
         make: In the title only.
+        department: The family of the category.
         palette: The family of the colour.
         occasion: The family of the theme.
         pairing: A name of `PAIRINGS`, known only from palette and occasion together.
@@ -41,6 +40,7 @@ class Product:
     pattern: str
     theme: str
     make: str
+    department: str
     palette: str
     occasion: str
     pairing: str
@@ -49,7 +49,8 @@ class Product:
 def pairing_of(palette: str, occasion: str) -> str:
     """Tell how a palette and an occasion go together.
 
-    An exclusive or: neither the palette nor the occasion alone says anything about the pairing.
+    They form a 4 by 4 Latin square: each palette meets each pairing at exactly one occasion and the other way round.
+    So neither the palette nor the occasion alone says anything about the pairing, as with an exclusive or.
 
     Args:
         palette: A value of `iisan.demo.palette.PALETTES`.
@@ -58,7 +59,8 @@ def pairing_of(palette: str, occasion: str) -> str:
     Returns:
         A name of `PAIRINGS`.
     """
-    return PAIRINGS[int((palette in WARM) != (occasion in AWAY))]
+    palettes, occasions = list(dict.fromkeys(PALETTES.values())), list(dict.fromkeys(OCCASIONS.values()))
+    return PAIRINGS[(palettes.index(palette) + occasions.index(occasion)) % len(PAIRINGS)]
 
 
 def _balanced_pairs(first: list[str], second: list[str], count: int, rng: np.random.Generator) -> list[tuple[str, str]]:
@@ -83,7 +85,7 @@ def make_catalogue(n_items: int, seed: int) -> list[Product]:
     rng = np.random.default_rng([seed, 1])
     looks = _balanced_pairs(list(COLOURS), list(THEMES), n_items, rng)
     finish = _balanced_pairs(list(PATTERNS), list(MAKES), n_items, rng)
-    kinds = list(SILHOUETTES)
+    kinds = list(DEPARTMENTS)
     categories = [kinds[k % len(kinds)] for k in rng.permutation(n_items)]
     return [
         Product(
@@ -94,6 +96,7 @@ def make_catalogue(n_items: int, seed: int) -> list[Product]:
             pattern=pattern,
             theme=theme,
             make=make,
+            department=DEPARTMENTS[category],
             palette=PALETTES[colour],
             occasion=OCCASIONS[theme],
             pairing=pairing_of(PALETTES[colour], OCCASIONS[theme]),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from iisan.demo.catalogue import PAIRINGS, Product
 from iisan.demo.palette import PALETTES
 from iisan.demo.patterns import PATTERNS
+from iisan.demo.silhouettes import DEPARTMENTS
 from iisan.demo.titles import MAKES, OCCASIONS
 
 Weights = NDArray[np.float64]
@@ -54,7 +55,7 @@ class Attraction:
     def __init__(self, products: Sequence[Product]) -> None:
         self._values = {
             name: np.asarray([getattr(product, name) for product in products])
-            for name in ("palette", "pattern", "occasion", "make", "pairing")
+            for name in ("department", "palette", "pattern", "occasion", "make", "pairing")
         }
 
     def _likes(self, **liked: Sequence[str]) -> Weights:
@@ -72,13 +73,8 @@ class Attraction:
         return self._likes(occasion=_some(OCCASIONS.values(), 1, rng), make=_some(MAKES, 1, rng))
 
     def pairing(self, rng: np.random.Generator) -> Weights:
-        """Return a taste for one pairing, in one pattern and two makes or in two patterns and one make."""
-        patterns = int(rng.integers(1, 3))
-        return self._likes(
-            pairing=_some(PAIRINGS, 1, rng),
-            pattern=_some(PATTERNS, patterns, rng),
-            make=_some(MAKES, 3 - patterns, rng),
-        )
+        """Return a taste for one pairing of palette and occasion in one department: only both modalities tell."""
+        return self._likes(pairing=_some(PAIRINGS, 1, rng), department=_some(DEPARTMENTS.values(), 1, rng))
 
 
 def _some(names: Iterable[str], count: int, rng: np.random.Generator) -> list[str]:

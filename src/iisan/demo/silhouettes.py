@@ -248,3 +248,19 @@ SILHOUETTES: dict[str, Callable[[Sketch], None]] = {
     "umbrella": _umbrella,
 }
 """Category to the function that sketches it."""
+
+DEPARTMENTS: dict[str, str] = {
+    "mug": "kitchen",
+    "teapot": "kitchen",
+    "bottle": "kitchen",
+    "lamp": "living",
+    "armchair": "living",
+    "cushion": "living",
+    "sneaker": "clothes",
+    "cap": "clothes",
+    "shirt": "clothes",
+    "tote bag": "carry",
+    "backpack": "carry",
+    "umbrella": "carry",
+}
+"""Category to the department that sells it."""

@@ -43,7 +43,7 @@ class TextEncoder:
         self._pad_id = _pad_id(self._tokenizer, files.name)
         model_config: Any = self.module.config
         self._masked = model_config.model_type not in UNMASKED_MODELS
-        positions = _positions(self._tokenizer, model_config)
+        positions = _positions(self._tokenizer, self.module)
         if config.max_tokens > positions:
             raise UserError(
                 f"max_tokens is {config.max_tokens}, but the model has {positions} positions",
@@ -170,7 +170,11 @@ def _pad_id(tokenizer: Any, name: str) -> int:
     )
 
 
-def _positions(tokenizer: Any, model_config: Any) -> int:
+def _positions(tokenizer: Any, module: Any) -> int:
     # a tokenizer that knows no limit gives a huge number
-    limits = [int(tokenizer.model_max_length), getattr(model_config, "max_position_embeddings", None)]
+    limits = [int(tokenizer.model_max_length), getattr(module.config, "max_position_embeddings", None)]
+    table: Any = getattr(getattr(module, "embeddings", None), "position_embeddings", None)
+    padding = getattr(table, "padding_idx", None)
+    if padding is not None:  # RoBERTa and its kin count positions from the padding index on
+        limits.append(table.num_embeddings - padding - 1)
     return min(limit for limit in limits if limit is not None and limit > 0)
