@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from iisan.encoders.checksum import sha256_of_file
+from iisan.data.checksum import sha256_of_file
 from iisan.errors import UserError
 from iisan.states import HiddenStateStore, IndexEntry, StoreSpec, StoreWriter, describe_store, verify_store
 

@@ -1,21 +1,21 @@
-"""SHA-256 of files, in bounded memory."""
+"""SHA-256 of files and texts."""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
 
-CHUNK_BYTES = 1 << 20
-
 
 def sha256_of_file(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes, read a megabyte at a time.
+    """Hex SHA-256 of a file's bytes, read in bounded memory.
 
     Raises:
         OSError: The file cannot be read.
     """
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_text(text: str) -> str:
+    """Hex SHA-256 of a text's UTF-8 bytes; lone surrogates are kept as they are."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

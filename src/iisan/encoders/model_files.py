@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from iisan.encoders.checksum import sha256_of_file, sha256_of_text
+from iisan.data.checksum import sha256_of_file, sha256_of_text
 from iisan.encoders.config import EncoderConfig
 from iisan.encoders.wheels import WHEEL_PREFIX, wheel_folder
 from iisan.errors import UserError

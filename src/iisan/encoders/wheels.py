@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from iisan.encoders.checksum import sha256_of_file
+from iisan.data.checksum import sha256_of_file
 from iisan.encoders.dinov2_onnx import convert_dinov2
 from iisan.errors import UserError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from iisan.encoders.checksum import sha256_of_file, sha256_of_text
+from iisan.data.checksum import sha256_of_file, sha256_of_text
 
 Content = str | Path
 

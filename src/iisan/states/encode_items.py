@@ -20,7 +20,7 @@ from iisan.states.writer import StoreSpec, StoreWriter
 Progress = Callable[[int, int, str], None]
 
 # Rows in a shard: what a kill can cost, against files in a store (a memory map each)
-SHARD_ROWS = 4096
+SHARD_ROWS = 1024
 
 
 @dataclass(frozen=True, slots=True)

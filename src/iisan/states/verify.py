@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from iisan.encoders.checksum import sha256_of_file
+from iisan.data.checksum import sha256_of_file
 from iisan.errors import UserError
 from iisan.states.index import StoreIndex, read_index
 from iisan.states.manifest import Manifest, ShardRecord, read_manifest

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from safetensors.torch import save_file
 from torch import Tensor
 
-from iisan.encoders.checksum import sha256_of_file
+from iisan.data.checksum import sha256_of_file
 from iisan.errors import UserError
 from iisan.states.atomic import replacing
 from iisan.states.index import IndexEntry, StoreIndex, read_index, write_index
