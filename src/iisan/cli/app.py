@@ -7,7 +7,8 @@ import sys
 
 import typer
 from rich.logging import RichHandler
-from rich.markup import escape
+from rich.text import Text
+from typer.exceptions import TyperException
 
 from iisan.cli import demo, encode, evaluate, import_checkpoint, import_data, recommend, states, train
 from iisan.cli.progress import messages
@@ -19,7 +20,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    # Plain help: the framed one cuts long option names off on a terminal of 80 columns.
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for verb in (import_data, encode, states, train, evaluate, recommend, import_checkpoint, demo):
@@ -31,15 +33,38 @@ USER_ERROR = 2
 
 def main() -> None:
     """Runs the command line: bad input is one line and exit code 2, an interruption is one line and 130."""
+    sys.exit(_run())
+
+
+def _run() -> int:
     logging.basicConfig(
         level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=messages, show_path=False)]
     )
     logging.getLogger("iisan").setLevel(logging.INFO)
+    code: int | None = None
     try:
-        app()
+        # Not standalone: usage errors and interruptions are then ours to word.
+        code = app(standalone_mode=False)
     except UserError as error:
-        messages.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True, highlight=False)
-        sys.exit(USER_ERROR)
+        return _fail(str(error))
+    except TyperException as error:
+        return _usage_error(error.format_message())
+    except OSError as error:
+        return _fail(str(UserError(error.strerror or str(error), where=str(error.filename or ""))))
     except KeyboardInterrupt:
-        messages.print("interrupted; the same command goes on where the last checkpoint was", soft_wrap=True)
-        sys.exit(INTERRUPTED)
+        code = INTERRUPTED
+    if code == INTERRUPTED:
+        messages.print("interrupted; `train` and `encode` go on where they were when they are called again")
+    return code or 0
+
+
+def _usage_error(message: str) -> int:
+    if message.lstrip().startswith("Usage:"):  # a verb without arguments: the message is its help
+        messages.print(message, soft_wrap=True, highlight=False, markup=False)
+        return USER_ERROR
+    return _fail(f"{' '.join(message.split()).rstrip('.')}; see --help")
+
+
+def _fail(line: str) -> int:
+    messages.print(Text.assemble(("error:", "red"), f" {line}"), soft_wrap=True)
+    return USER_ERROR

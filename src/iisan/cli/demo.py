@@ -72,9 +72,9 @@ def print_outcome(outcome: DemoOutcome, seconds: float) -> None:
     console.print(table)
     for shopper in outcome.shoppers:
         recent = "; ".join(str(title) for title in shopper.titles[-SHOWN_OF_HISTORY:])
-        console.print(f"\n{shopper.history.user_id} last looked at: {recent}", highlight=False, soft_wrap=True)
+        console.print(f"\n{shopper.history.user_id} last looked at: {recent}", highlight=False, soft_wrap=True, markup=False)
         answer = Answer(shopper.history.user_id, shopper.items)
         console.print(answer_table(answer, f"what {shopper.history.user_id} may want next"))
-    console.print(f"\n{seconds:.0f} s. The model is in {outcome.model}; try", highlight=False, soft_wrap=True)
+    console.print(f"\n{seconds:.0f} s. The model is in {outcome.model}; try", highlight=False, soft_wrap=True, markup=False)
     example = " ".join(outcome.shoppers[0].history.items[-3:])
-    console.print(f'  iisan recommend {outcome.model} --history "{example}"', highlight=False, soft_wrap=True)
+    console.print(f'  iisan recommend {outcome.model} --history "{example}"', highlight=False, soft_wrap=True, markup=False)

@@ -6,6 +6,7 @@ from typing import Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from iisan.cli.options import add_verb, build
@@ -25,5 +26,5 @@ def run(values: dict[str, Any]) -> None:
         reports = encode_dataset(job, progress)
     table = Table("modality", "encoded", "reused", "without", "seconds")
     for name, report in reports.items():
-        table.add_row(name, f"{report.encoded:,}", f"{report.reused:,}", f"{report.missing:,}", f"{report.seconds:.1f}")
+        table.add_row(escape(name), f"{report.encoded:,}", f"{report.reused:,}", f"{report.missing:,}", f"{report.seconds:.1f}")
     Console().print(table)

@@ -21,4 +21,4 @@ def run(values: dict[str, Any]) -> None:
     job = build(ImportCheckpointJob, values)
     model = import_checkpoint(job)
     n_parameters = sum(parameter.numel() for parameter in model.parameters())
-    Console().print(f"{n_parameters:,} parameters: {job.output}", highlight=False, soft_wrap=True)
+    Console().print(f"{n_parameters:,} parameters: {job.output}", highlight=False, soft_wrap=True, markup=False)

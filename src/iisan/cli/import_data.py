@@ -9,6 +9,7 @@ from typing import Any
 import typer
 from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from iisan.cli.options import add_verb, build, chosen
@@ -28,7 +29,9 @@ class ImportTarget(BaseModel):
 
 def add_to(app: typer.Typer) -> None:
     """Adds the verb and its formats."""
-    formats = typer.Typer(help="Make a dataset folder from tables and media.", no_args_is_help=True)
+    formats = typer.Typer(
+        help="Make a dataset folder from tables and media.", no_args_is_help=True, rich_markup_mode=None
+    )
     add_verb(formats, "delimited", run_delimited, (ImportTarget, DelimitedImport), arguments=("output",))
     add_verb(formats, "iisan", run_iisan, (ImportTarget, IisanImport), arguments=("output",))
     app.add_typer(formats, name="import")
@@ -56,10 +59,10 @@ def _run(values: dict[str, Any], work: Callable[[Path, TaskProgress], Dataset]) 
 def print_dataset(dataset: Dataset) -> None:
     """Prints the counts of a dataset."""
     counts = dataset.manifest.counts
-    table = Table(title=f"{dataset.name} ({dataset.path})", show_header=False)
+    table = Table(title=escape(f"{dataset.name} ({dataset.path})"), show_header=False)
     table.add_row("items", f"{counts.items:,}")
     for name, present in counts.present.items():
-        table.add_row(f"  with {name}", f"{present:,}")
+        table.add_row(escape(f"  with {name}"), f"{present:,}")
     table.add_row("users", f"{counts.users:,}")
     table.add_row("interactions", f"{counts.interactions:,}")
     for what, number in dataset.manifest.source.dropped.items():

@@ -23,7 +23,7 @@ from iisan.errors import UserError
 Model = TypeVar("Model", bound=BaseModel)
 Run = Callable[[dict[str, Any]], None]
 
-_NOTHING = {"none", "null"}
+NOTHING = {"none", "null"}
 
 
 def add_verb(
@@ -40,7 +40,7 @@ def add_verb(
     """
     fields: dict[str, FieldInfo] = {}
     for model in models:
-        fields = {**model.model_fields, **fields} if not fields else {**fields, **_missing(model, fields)}
+        fields |= {field: info for field, info in model.model_fields.items() if field not in fields}
     parameters = [_argument(field, fields[field]) for field in arguments]
     parameters += [_option(field, info) for field, info in fields.items() if field not in arguments]
     config = Annotated[Path | None, typer.Option("--config", help="YAML file with options by their names.")]
@@ -49,13 +49,17 @@ def add_verb(
     def command(**given: Any) -> None:
         path = given.pop("config")
         values = {} if path is None else read_config(path, set(fields))
-        explicit = {key: _plain(value) for key, value in given.items() if value not in (None, (), [])}
-        run({**values, **explicit})
+        values |= {field: value for field, value in given.items() if value not in (None, (), [])}
+        for field in arguments:
+            if fields[field].is_required() and field not in values:
+                raise UserError(f"{field.upper()} is missing", how=f"see `iisan {name} --help`")
+        run({field: as_field_takes(fields[field].annotation, value) for field, value in values.items()})
 
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     command.__doc__ = run.__doc__
-    app.command(name)(command)
+    # Given as it is, or it would be cut to what fits in a line.
+    app.command(name, short_help=run.__doc__)(command)
 
 
 def build(model: Callable[..., Model], values: dict[str, Any]) -> Model:
@@ -68,12 +72,9 @@ def build(model: Callable[..., Model], values: dict[str, Any]) -> Model:
         return model(**values)
     except ValidationError as error:
         first = error.errors()[0]
-        name = str(first["loc"][0]).replace("_", "-") if first["loc"] else ""
-        message = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "missing":
-            raise UserError(f"{name.upper()} is missing", how="see --help") from error
-        where = f"option --{name}" if name else ""
-        raise UserError(f"{message[0].lower()}{message[1:]}", where=where, how="see --help") from error
+        option = f"option --{str(first['loc'][0]).replace('_', '-')}" if first["loc"] else ""
+        message = "it is missing" if first["type"] == "missing" else first["msg"].removeprefix("Value error, ")
+        raise UserError(f"{message[0].lower()}{message[1:]}", where=option, how="see --help") from error
 
 
 def chosen(values: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]:
@@ -90,8 +91,7 @@ def read_config(path: Path, known: set[str]) -> dict[str, Any]:
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        first = str(error).splitlines()[0]
-        raise UserError(f"the configuration cannot be read ({first})", where=str(path), how="mend the file") from error
+        raise UserError(f"the configuration cannot be read ({error})", where=str(path), how="mend the file") from error
     if not isinstance(data, dict):
         raise UserError("not a mapping of options to values", where=str(path), how="write one `name: value` a line")
     values = {str(key).replace("-", "_"): value for key, value in data.items()}
@@ -101,8 +101,33 @@ def read_config(path: Path, known: set[str]) -> dict[str, Any]:
     return values
 
 
-def _missing(model: type[BaseModel], fields: dict[str, FieldInfo]) -> dict[str, FieldInfo]:
-    return {name: info for name, info in model.model_fields.items() if name not in fields}
+def as_field_takes(annotation: Any, value: Any) -> Any:
+    """A value as typed, or as written in YAML, in the form that a field of a model takes.
+
+    ``none`` is None where the field may be None, ``1,2`` a list where it takes numbers, one text a list of one where it
+    takes texts, and a number a text where it takes no number. All else is left to pydantic.
+
+    Args:
+        annotation: The field's type.
+        value: A text, a list of texts, or what YAML made of it.
+    """
+    parts = _parts(annotation)
+    listed = value if isinstance(value, list) else [value]
+    if type(None) in parts and len(listed) == 1 and str(listed[0]).lower() in NOTHING:
+        return None
+    choices = [choice for part in parts if typing.get_origin(part) is Literal for choice in typing.get_args(part)]
+    if isinstance(value, dict) or value in choices:
+        return value
+    lists = [part for part in parts if _is_sequence(part)]
+    if lists and typing.get_args(lists[0])[0] is str:
+        return [_as_text(one) for one in listed]
+    if lists:
+        return [one for part in listed for one in (part.split(",") if isinstance(part, str) else [part])]
+    return _as_text(value) if str in parts else value
+
+
+def _as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _argument(name: str, info: FieldInfo) -> inspect.Parameter:
@@ -123,16 +148,20 @@ def _option(name: str, info: FieldInfo) -> inspect.Parameter:
 
 def _help(info: FieldInfo) -> str:
     text = (info.description or "").rstrip(".")
-    if info.is_required() or info.default in (None, (), []) or info.default_factory is not None:
-        return f"{text}."
-    shown = ",".join(map(str, info.default)) if isinstance(info.default, list | tuple) else info.default
-    return f"{text}. [default: {shown}]".replace("[default", "\\[default")
+    notes = ["may be given more than once"] if _is_list(info.annotation) else []
+    if not (info.is_required() or info.default in (None, (), []) or info.default_factory is not None):
+        shown = ",".join(map(str, info.default)) if isinstance(info.default, list | tuple) else info.default
+        notes.append(f"default: {shown}")
+    return f"{text}. [{'; '.join(notes)}]" if notes else f"{text}."
 
 
 def _is_list(annotation: Any) -> bool:
-    return any(typing.get_origin(part) in (list, tuple) for part in _parts(annotation)) and not any(
-        typing.get_origin(part) is Literal for part in _parts(annotation)
-    )
+    parts = _parts(annotation)
+    return any(_is_sequence(part) for part in parts) and not any(typing.get_origin(part) is Literal for part in parts)
+
+
+def _is_sequence(part: Any) -> bool:
+    return typing.get_origin(part) in (list, tuple)
 
 
 def _metavar(annotation: Any) -> str:
@@ -142,7 +171,7 @@ def _metavar(annotation: Any) -> str:
             names += [str(value) for value in typing.get_args(part)]
         elif part is type(None):
             names.append("none")
-        elif typing.get_origin(part) in (list, tuple):
+        elif _is_sequence(part):
             names.append("A,B,…" if typing.get_args(part)[0] is not str else "TEXT")
         else:
             names.append(getattr(part, "__name__", "value").upper().replace("STR", "TEXT"))
@@ -150,22 +179,8 @@ def _metavar(annotation: Any) -> str:
 
 
 def _parts(annotation: Any) -> tuple[Any, ...]:
+    if typing.get_origin(annotation) is Annotated:
+        return _parts(typing.get_args(annotation)[0])
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         return tuple(part for one in typing.get_args(annotation) for part in _parts(one))
     return (annotation,)
-
-
-def _plain(value: Any) -> Any:
-    """A value as typed on the command line, closer to what pydantic takes."""
-    if isinstance(value, str) and value.lower() in _NOTHING:
-        return None
-    if isinstance(value, str) and "," in value and all(part.strip().lstrip("-").isdigit() for part in value.split(",")):
-        return [int(part) for part in value.split(",")]
-    if isinstance(value, list) and all(isinstance(part, str) for part in value):
-        return [one for part in value for one in _numbers_apart(part)]
-    return value
-
-
-def _numbers_apart(text: str) -> list[str]:
-    parts = text.split(",")
-    return parts if all(part.strip().isdigit() for part in parts) else [text]

@@ -19,7 +19,7 @@ Store = Annotated[Path, typer.Argument(help="Folder of a store, e.g. DATASET/sta
 
 def add_to(app: typer.Typer) -> None:
     """Adds the verb and what it can do."""
-    verb = typer.Typer(help="Look into a hidden-state store.", no_args_is_help=True)
+    verb = typer.Typer(help="Look into a hidden-state store.", no_args_is_help=True, rich_markup_mode=None)
     verb.command("info")(info)
     verb.command("verify")(verify)
     app.add_typer(verb, name="states")
@@ -28,7 +28,7 @@ def add_to(app: typer.Typer) -> None:
 def info(store: Store) -> None:
     """What a store holds and which encoder made it."""
     description = describe_store(store)
-    table = Table(title=str(store), show_header=False)
+    table = Table(title=escape(str(store)), show_header=False)
     for field in fields(description):
         table.add_row(field.name.replace("_", " "), escape(str(getattr(description, field.name))))
     Console().print(table)
@@ -39,7 +39,7 @@ def verify(store: Store) -> None:
     report = verify_store(store)
     console = Console()
     for problem in report.problems:
-        console.print(problem, style="red", highlight=False, soft_wrap=True)
+        console.print(problem, style="red", highlight=False, soft_wrap=True, markup=False)
     if not report.ok:
         raise typer.Exit(1)
     console.print(f"{report.items:,} items in {report.shards:,} shards: all well", highlight=False)

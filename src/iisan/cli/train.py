@@ -30,4 +30,4 @@ def run(values: dict[str, Any]) -> None:
     console.print(
         f"best epoch {outcome.result.best_epoch + 1} of {len(outcome.result.history)}: {scores}", highlight=False
     )
-    console.print(f"model: {outcome.folder}", highlight=False, soft_wrap=True)
+    console.print(f"model: {outcome.folder}", highlight=False, soft_wrap=True, markup=False)

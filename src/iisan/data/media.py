@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from iisan.data.checksum import CHUNK_BYTES, sha256_of_file
+from iisan.data.checksum import sha256_of_file
 from iisan.data.manifest import MEDIA_FOLDER
 from iisan.data.media_paths import BadMediaError, locate_media
 from iisan.data.pictures import PictureCheck, check_picture
@@ -21,6 +21,9 @@ from iisan.errors import UserError
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[int, int | None, str], None]
+
+# Read and hashed at once while a file is copied.
+CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)

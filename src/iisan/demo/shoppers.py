@@ -27,7 +27,7 @@ _PULL = 5.0
 _STAY = 0.90
 _WHIM = 0.06
 _TASTES_EACH = 2
-_KIND_SHARES = (0.25, 0.25, 0.50)  # look, use, pairing
+_KIND_SHARES = (0.20, 0.20, 0.60)  # look, use, pairing
 
 
 @dataclass(frozen=True)

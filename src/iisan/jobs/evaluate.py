@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,6 +17,7 @@ from iisan.data.split import Catalogue, Split, leave_one_out
 from iisan.errors import UserError
 from iisan.evaluation.evaluate import Evaluation, Part, evaluate
 from iisan.evaluation.scorers import PopularityScorer, RecommenderScorer
+from iisan.jobs.output_file import output_file
 from iisan.models.recommender import Recommender
 from iisan.training.device import resolve_device
 
@@ -28,7 +30,9 @@ class EvaluateJob(BaseModel):
     model: str = Field(description="Model folder, run folder or hub id")
     dataset: Path = Field(description="Dataset folder")
     part: Part = Field("test", description="Held-out target: test (last item) or valid (the one before it)")
-    ks: list[int] = Field([5, 10, 20], min_length=1, description="List lengths of the metrics")
+    ks: list[Annotated[int, Field(ge=1)]] = Field(
+        [5, 10, 20], min_length=1, description="List lengths of the metrics"
+    )
     min_interactions: int | None = Field(None, ge=3, description="Users with fewer are left out; as trained by default")
     keep_last: int | None = Field(None, ge=3, description="Last interactions kept of a user; as trained by default")
     catalogue: Catalogue | None = Field(None, description="What is ranked; as trained by default")
@@ -79,18 +83,7 @@ def load_recommender(name: str) -> Recommender:
     folder = Path(name)
     if (folder / "model" / "config.json").is_file():
         folder = folder / "model"
-    if folder.is_dir():
-        return Recommender.from_pretrained(folder)
-    try:
-        return Recommender.from_pretrained(name)
-    except UserError:
-        raise
-    except (OSError, ValueError) as error:
-        raise UserError(
-            "neither a folder nor a model that the hub gives",
-            where=name,
-            how="check the path, or the id and the network",
-        ) from error
+    return Recommender.from_pretrained(folder if folder.is_dir() else name)
 
 
 def embeddings_by_row(recommender: Recommender, dataset: Dataset, name: str) -> Tensor:
@@ -118,13 +111,8 @@ def write_ranks(path: Path, evaluation: Evaluation, split: Split, dataset: Datas
         "target": pa.array([dataset.item_ids[row] for row in split.targets(evaluation.part)]),
     }
     columns |= {f"rank_{protocol}": pa.array(ranks.numpy()) for protocol, ranks in evaluation.ranks.items()}
-    temporary = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(pa.table(columns), temporary)
-        temporary.replace(path)
-    except OSError as error:
-        raise UserError(f"cannot write ({error.strerror})", where=str(path), how="name another file") from error
+    with output_file(path) as draft:
+        pq.write_table(pa.table(columns), draft)
 
 
 def _split(job: EvaluateJob, recommender: Recommender, dataset: Dataset) -> Split:

@@ -44,7 +44,7 @@ def read_histories(path: Path) -> list[History]:
         if path.suffix == ".parquet":
             return list(_from_parquet(path))
         lines = path.read_text(encoding="utf-8").splitlines()
-    except (UnicodeDecodeError, pa.ArrowException, KeyError) as error:
+    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
         raise UserError(
             f"not a file of histories ({error})", where=str(path), how="see `iisan recommend --help` for the formats"
         ) from error
@@ -64,16 +64,25 @@ def dataset_histories(dataset: Dataset) -> list[History]:
 
 def _from_parquet(path: Path) -> Iterator[History]:
     table = pq.read_table(path, columns=["user_id", "history"])
-    for user_id, items in zip(table["user_id"].to_pylist(), table["history"].to_pylist(), strict=True):
-        yield History(str(user_id), [str(item) for item in items])
+    pairs = zip(table["user_id"].to_pylist(), table["history"].to_pylist(), strict=True)
+    for number, (user_id, items) in enumerate(pairs, start=1):
+        yield _history(user_id, items, f"{path}, row {number}")
 
 
 def _json_line(line: str, where: str) -> History:
     try:
         data: Any = json.loads(line)
-        return History(str(data["user_id"]), [str(item) for item in data["history"]])
+        user_id, items = data["user_id"], data["history"]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError("not a history", where=where, how='write {"user_id": "…", "history": ["…"]}') from error
+    return _history(user_id, items, where)
+
+
+def _history(user_id: Any, items: Any, where: str) -> History:
+    """A history from what a file holds; a text is refused, for its letters would pass for items."""
+    if not isinstance(items, list) or not all(isinstance(one, str | int) for one in [user_id, *items]):
+        raise UserError("not a history", where=where, how="give a user id and a list of item ids")
+    return History(str(user_id), [str(item) for item in items])
 
 
 def _plain_line(line: str, where: str) -> History:

@@ -17,6 +17,12 @@ from iisan.models.recommender import Recommendation, Recommender
 from iisan.training.device import resolve_device
 
 
+# Of a run in which nothing can be served, so that the error stays a line.
+SHOWN_PROBLEMS = 3
+
+Form = Literal["table", "json", "parquet"]
+
+
 class RecommendJob(BaseModel):
     """For whom, how many, and in what form."""
 
@@ -28,7 +34,7 @@ class RecommendJob(BaseModel):
     dataset: Path | None = Field(None, description="Dataset folder: recommend for each of its users")
     k: int = Field(10, ge=1, description="Items a list")
     seen: Literal["exclude", "include"] = Field("exclude", description="Whether items of the history may come back")
-    format: Literal["table", "json", "parquet"] = Field("table", description="Form of the answer")
+    format: Form = Field("table", description="Form of the answer")
     output: Path | None = Field(None, description="File for the answer; needed for parquet")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
 
@@ -73,12 +79,11 @@ def recommend(job: RecommendJob) -> RecommendOutcome:
     Raises:
         UserError: The model, the file or the dataset cannot be read, or no history could be served.
     """
-    recommender = load_recommender(job.model)
-    recommender = recommender.to(resolve_device(job.device))
-    histories = _histories(job)
-    served, problems = known_histories(recommender, histories)
-    if histories and not served:
-        raise UserError("; ".join(problems[:3]), how="give at least one item id that the model knows")
+    recommender = load_recommender(job.model).to(resolve_device(job.device))
+    served, problems = known_histories(recommender, _histories(job))
+    if not served:
+        what = "; ".join(problems[:SHOWN_PROBLEMS]) or "there is no history"
+        raise UserError(what, how="give at least one item id that the model knows")
     lists = recommender.recommend([history.items for history in served], job.k, exclude_seen=job.seen == "exclude")
     answers = [Answer(history.user_id, items) for history, items in zip(served, lists, strict=True)]
     return RecommendOutcome(answers, problems)

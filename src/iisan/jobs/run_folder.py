@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 
 import iisan
 from iisan.errors import UserError
+from iisan.jobs.output_file import output_file
 
 CONFIG = "config.yaml"
 RUN = "run.json"
@@ -31,33 +32,26 @@ def run_folder(folder: Path, config: dict[str, Any], facts: dict[str, Any], *, o
     Args:
         folder: The folder.
         config: The resolved configuration; a folder with another one is not continued.
-        facts: What else to write down: dataset fingerprint, encoders.
+        facts: What else the run depends on, as plain data: dataset fingerprint, encoders. They must be the same too.
         overwrite: Remove what is there and start again.
 
     Raises:
         UserError: Another process trains there, or the folder holds something else.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.parent / f".{folder.name}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise UserError("another process is training here", where=str(folder), how="name another run folder") from error
-    try:
-        if overwrite and folder.exists():
-            _refuse_foreign(folder)
+    folder = folder.absolute()
+    with _held(folder):
+        before = _run_there(folder)
+        if overwrite and before is not None:
             shutil.rmtree(folder)
-        if folder.exists() and any(folder.iterdir()):
-            _refuse_foreign(folder)
-            _refuse_other_config(folder, config)
-        else:
-            folder.mkdir(exist_ok=True)
-            _write(folder / CONFIG, yaml.safe_dump(config, sort_keys=False))
-        _write(folder / RUN, json.dumps({**facts, "versions": versions()}, indent=2) + "\n")
+            before = None
+        if before is not None:
+            _refuse_other_run(folder, before, {**facts, **config})
+        _make(folder)
+        with output_file(folder / RUN) as draft:
+            draft.write_text(json.dumps({**facts, "versions": versions()}, indent=2) + "\n", encoding="utf-8")
+        with output_file(folder / CONFIG) as draft:
+            draft.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
         yield folder
-    finally:
-        lock.release()
-        Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def versions() -> dict[str, str]:
@@ -73,23 +67,58 @@ def versions() -> dict[str, str]:
     }
 
 
-def _refuse_foreign(folder: Path) -> None:
-    if not folder.is_dir() or (any(folder.iterdir()) and not (folder / CONFIG).is_file()):
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Holds the folder for one process; the system lets go of it when the process is killed."""
+    _make(folder.parent)
+    path = folder.with_name(f".{folder.name}.lock")
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UserError("another process is training here", where=str(folder), how="name another run folder") from None
+    try:
+        yield
+    finally:
+        # Removed while still held: a waiter that gets the removed file sees that it has no name and tries again.
+        path.unlink(missing_ok=True)
+        lock.release()
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot be made ({error.strerror})", where=str(folder), how="name another folder") from error
+
+
+def _run_there(folder: Path) -> dict[str, Any] | None:
+    """Facts and configuration of the run in a folder; None where there is none and one may be started.
+
+    Raises:
+        UserError: There is something else, which must neither be continued nor removed.
+    """
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return None
+    try:
+        facts = json.loads((folder / RUN).read_text(encoding="utf-8"))
+        known = "iisan" in facts["versions"]
+        path = folder / CONFIG
+        # A kill between the two files leaves the first alone; such a run is continued from its start.
+        config = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
+        run = {**facts, **config}
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+        known = False
+    if not known:
         raise UserError("this is something else than a run", where=str(folder), how="name another run folder")
+    return run
 
 
-def _refuse_other_config(folder: Path, config: dict[str, Any]) -> None:
-    before = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
-    differing = sorted(key for key in {*before, *config} if before.get(key) != config.get(key))
-    if differing:
+def _refuse_other_run(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    differing = sorted(key for key in {*before, *now} - {"versions"} if before.get(key) != now.get(key))
+    if (folder / CONFIG).exists() and differing:
         raise UserError(
             f"the run there was started with another {', '.join(differing)}",
             where=str(folder),
             how="name another run folder, or start it again with --overwrite",
         )
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
