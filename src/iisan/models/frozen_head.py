@@ -22,8 +22,6 @@ class FrozenHead(nn.Module):
         super().__init__()
         self.names = sorted(config.widths)
         self.linear = nn.Linear(sum(config.widths.values()), config.dim)
-        nn.init.xavier_normal_(self.linear.weight)
-        nn.init.zeros_(self.linear.bias)
 
     def forward(self, states: Mapping[str, ItemStates], rows: Tensor | None = None) -> Tensor:
         """Item embeddings ``[n, d]``; a missing modality counts as zeros. `rows` is not used."""

@@ -21,9 +21,6 @@ class Head(nn.Module):
         super().__init__()
         widths = [width, out] if inner is None else [width, inner, out]
         self.layers = nn.ModuleList(nn.Linear(before, after) for before, after in pairwise(widths))
-        for layer in self._linears():
-            nn.init.xavier_normal_(layer.weight)
-            nn.init.zeros_(layer.bias)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Maps ``[n, D]`` to ``[n, d]``."""

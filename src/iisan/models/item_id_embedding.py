@@ -20,7 +20,7 @@ class ItemIdEmbedding(nn.Module):
     def __init__(self, config: ItemIdConfig) -> None:
         super().__init__()
         self.table = nn.Embedding(config.n_items, config.dim)
-        nn.init.xavier_normal_(self.table.weight)
+        nn.init.normal_(self.table.weight, std=0.02)
 
     def forward(self, states: Mapping[str, ItemStates], rows: Tensor) -> Tensor:
         """Item embeddings ``[n, d]`` of catalogue `rows` ``[n]``. `states` are not used."""

@@ -79,11 +79,6 @@ class Sasrec(nn.Module):
         self.blocks = nn.ModuleList(
             SasrecBlock(config.dim, config.n_heads, config.dropout) for _ in range(config.n_layers)
         )
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.xavier_normal_(module.weight)
-            if isinstance(module, nn.Linear) and module.bias is not None:
-                nn.init.zeros_(module.bias)
         nn.init.normal_(self.positions.weight, std=0.02)
 
     def forward(self, items: Tensor, real: Tensor) -> Tensor:

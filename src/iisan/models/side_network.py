@@ -50,8 +50,6 @@ class SideNetwork(nn.Module):
         self.fusion: nn.Linear | None = None
         if len(heads) > 1:
             self.fusion = nn.Linear(len(heads) * config.dim, config.dim)
-            nn.init.xavier_normal_(self.fusion.weight)
-            nn.init.zeros_(self.fusion.bias)
 
     def forward(self, states: Mapping[str, ItemStates], rows: Tensor | None = None) -> Tensor:
         """Item embeddings.
