@@ -11,7 +11,7 @@ from rich.text import Text
 from typer.exceptions import TyperException
 
 from iisan.cli import demo, encode, evaluate, import_checkpoint, import_data, recommend, states, train
-from iisan.cli.progress import messages
+from iisan.cli.consoles import messages
 from iisan.errors import UserError
 
 app = typer.Typer(
@@ -41,26 +41,23 @@ def _run() -> int:
         level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=messages, show_path=False)]
     )
     logging.getLogger("iisan").setLevel(logging.INFO)
-    code: int | None = None
     try:
-        # Not standalone: usage errors and interruptions are then ours to word.
-        code = app(standalone_mode=False)
+        # Not standalone: usage errors and interruptions (for which typer returns 130) are then ours to word.
+        code: int | None = app(standalone_mode=False)
     except UserError as error:
         return _fail(str(error))
     except TyperException as error:
         return _usage_error(error.format_message())
     except OSError as error:
         return _fail(str(UserError(error.strerror or str(error), where=str(error.filename or ""))))
-    except KeyboardInterrupt:
-        code = INTERRUPTED
     if code == INTERRUPTED:
-        messages.print("interrupted; `train` and `encode` go on where they were when they are called again")
+        messages.print("interrupted; `train` and `encode` go on where they were when called again", soft_wrap=True)
     return code or 0
 
 
 def _usage_error(message: str) -> int:
     if message.lstrip().startswith("Usage:"):  # a verb without arguments: the message is its help
-        messages.print(message, soft_wrap=True, highlight=False, markup=False)
+        messages.print(message, soft_wrap=True)
         return USER_ERROR
     return _fail(f"{' '.join(message.split()).rstrip('.')}; see --help")
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import typer
 from pydantic import BaseModel, ConfigDict, Field
-from rich.console import Console
 from rich.table import Table
 
+from iisan.cli.consoles import results
 from iisan.cli.options import add_verb, build
 from iisan.cli.progress import TaskProgress, TrainingProgress
 from iisan.cli.recommend import answer_table
@@ -59,7 +59,6 @@ def run(values: dict[str, Any]) -> None:
 
 def print_outcome(outcome: DemoOutcome, seconds: float) -> None:
     """Prints the comparison, two shoppers, and where the model is."""
-    console = Console()
     any_evaluation = next(iter(outcome.evaluations.values()))
     table = Table(
         "ranked by",
@@ -69,12 +68,12 @@ def print_outcome(outcome: DemoOutcome, seconds: float) -> None:
     for name, evaluation in outcome.evaluations.items():
         metrics = evaluation.metrics["paper"]
         table.add_row(LABELS[name], *(f"{100 * metrics[metric]:.2f}" for metric in METRICS))
-    console.print(table)
+    results.print(table)
     for shopper in outcome.shoppers:
         recent = "; ".join(str(title) for title in shopper.titles[-SHOWN_OF_HISTORY:])
-        console.print(f"\n{shopper.history.user_id} last looked at: {recent}", highlight=False, soft_wrap=True, markup=False)
+        results.print(f"\n{shopper.history.user_id} last looked at: {recent}", soft_wrap=True)
         answer = Answer(shopper.history.user_id, shopper.items)
-        console.print(answer_table(answer, f"what {shopper.history.user_id} may want next"))
-    console.print(f"\n{seconds:.0f} s. The model is in {outcome.model}; try", highlight=False, soft_wrap=True, markup=False)
+        results.print(answer_table(answer, f"what {shopper.history.user_id} may want next"))
+    results.print(f"\n{seconds:.0f} s. The model is in {outcome.model}; try", soft_wrap=True)
     example = " ".join(outcome.shoppers[0].history.items[-3:])
-    console.print(f'  iisan recommend {outcome.model} --history "{example}"', highlight=False, soft_wrap=True, markup=False)
+    results.print(f'  iisan recommend {outcome.model} --history "{example}"', soft_wrap=True)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from iisan.cli.consoles import results
 from iisan.cli.options import add_verb, build
 from iisan.cli.progress import TaskProgress
 from iisan.jobs.encode import EncodeJob, encode_dataset
@@ -26,5 +25,5 @@ def run(values: dict[str, Any]) -> None:
         reports = encode_dataset(job, progress)
     table = Table("modality", "encoded", "reused", "without", "seconds")
     for name, report in reports.items():
-        table.add_row(escape(name), f"{report.encoded:,}", f"{report.reused:,}", f"{report.missing:,}", f"{report.seconds:.1f}")
-    Console().print(table)
+        table.add_row(name, f"{report.encoded:,}", f"{report.reused:,}", f"{report.missing:,}", f"{report.seconds:.1f}")
+    results.print(table)

@@ -7,11 +7,10 @@ from typing import Any, Literal
 
 import typer
 from pydantic import BaseModel, ConfigDict, Field
-from rich.console import Console
 from rich.table import Table
 
+from iisan.cli.consoles import messages, results
 from iisan.cli.options import add_verb, build, chosen
-from iisan.cli.progress import messages
 from iisan.evaluation.evaluate import Evaluation
 from iisan.evaluation.protocol import PROTOCOLS
 from iisan.jobs.evaluate import EvaluateJob, EvaluateOutcome, evaluate_model
@@ -59,11 +58,10 @@ def print_evaluation(outcome: EvaluateOutcome) -> None:
     for label, one in (("model", outcome.model), ("popularity", outcome.popularity)):
         for protocol, metrics in one.metrics.items():
             table.add_row(label, protocol, *(f"{100 * metrics[name]:.2f}" for name in names))
-    console = Console()
-    console.print(table)
+    results.print(table)
     for protocol, meaning in PROTOCOLS.items():
-        console.print(f"{protocol}: {meaning}", highlight=False, soft_wrap=True)
-    console.print(
+        results.print(f"{protocol}: {meaning}", soft_wrap=True)
+    results.print(
         f"targets that repeat the history: {100 * evaluation.repeated_targets:.1f} %; items ever shown: "
         f"{100 * evaluation.coverage:.1f} %; places taken by the most popular 1 %: {100 * evaluation.popular:.1f} % "
         f"(by popularity {100 * outcome.popularity.popular:.1f} %)",

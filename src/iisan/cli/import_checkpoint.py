@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import typer
-from rich.console import Console
 
+from iisan.cli.consoles import results
 from iisan.cli.options import add_verb, build
 from iisan.jobs.import_checkpoint import ImportCheckpointJob, import_checkpoint
 
@@ -21,4 +21,4 @@ def run(values: dict[str, Any]) -> None:
     job = build(ImportCheckpointJob, values)
     model = import_checkpoint(job)
     n_parameters = sum(parameter.numel() for parameter in model.parameters())
-    Console().print(f"{n_parameters:,} parameters: {job.output}", highlight=False, soft_wrap=True, markup=False)
+    results.print(f"{n_parameters:,} parameters: {job.output}", soft_wrap=True)

@@ -8,10 +8,9 @@ from typing import Any
 
 import typer
 from pydantic import BaseModel, ConfigDict, Field
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from iisan.cli.consoles import results
 from iisan.cli.options import add_verb, build, chosen
 from iisan.cli.progress import TaskProgress
 from iisan.data.dataset import Dataset
@@ -59,13 +58,13 @@ def _run(values: dict[str, Any], work: Callable[[Path, TaskProgress], Dataset]) 
 def print_dataset(dataset: Dataset) -> None:
     """Prints the counts of a dataset."""
     counts = dataset.manifest.counts
-    table = Table(title=escape(f"{dataset.name} ({dataset.path})"), show_header=False)
+    table = Table(title=f"{dataset.name} ({dataset.path})", show_header=False)
     table.add_row("items", f"{counts.items:,}")
     for name, present in counts.present.items():
-        table.add_row(escape(f"  with {name}"), f"{present:,}")
+        table.add_row(f"  with {name}", f"{present:,}")
     table.add_row("users", f"{counts.users:,}")
     table.add_row("interactions", f"{counts.interactions:,}")
     for what, number in dataset.manifest.source.dropped.items():
         if number:
             table.add_row(f"left out: {what.replace('_', ' ')}", f"{number:,}")
-    Console().print(table)
+    results.print(table)

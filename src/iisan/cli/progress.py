@@ -5,15 +5,12 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any, Self
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Task as RichTask
 from rich.text import Text
 
+from iisan.cli.consoles import messages
 from iisan.training.status import StepStatus
-
-# Everything but results goes to standard error, so that output can be piped.
-messages = Console(stderr=True)
 
 
 class RateColumn(TextColumn):
@@ -39,6 +36,8 @@ class TaskProgress:
             TimeRemainingColumn(elapsed_when_finished=True),
             TextColumn("{task.fields[note]}"),
             console=messages,
+            # A bar in a log file is noise; lines printed above the bars are shown there all the same.
+            disable=not messages.is_terminal,
         )
         self._tasks: dict[str, TaskID] = {}
 
@@ -62,7 +61,7 @@ class TaskProgress:
 
     def print(self, text: str) -> None:
         """Prints a line above the bars."""
-        self._progress.console.print(text, highlight=False)
+        self._progress.console.print(text)
 
 
 class TrainingProgress:

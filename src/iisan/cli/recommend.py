@@ -10,11 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from iisan.cli.consoles import messages, results
 from iisan.cli.options import add_verb, build
-from iisan.cli.progress import messages
 from iisan.jobs.output_file import output_file
 from iisan.jobs.recommend import Answer, Form, RecommendJob, recommend
 
@@ -40,7 +39,7 @@ def run(values: dict[str, Any]) -> None:
     job = build(RecommendJob, values)
     outcome = recommend(job)
     for problem in outcome.problems:
-        messages.print(problem, highlight=False, soft_wrap=True, markup=False)
+        messages.print(problem, soft_wrap=True)
     if job.output is None:
         _print(outcome.answers, job.format)
         return
@@ -52,7 +51,7 @@ def _print(answers: list[Answer], form: Form) -> None:
     if form == "json":
         typer.echo(_as_json_lines(answers), nl=False)
     else:
-        _print_tables(answers, Console())
+        _print_tables(answers, results)
 
 
 def _write(answers: list[Answer], form: Form, path: Path) -> None:
@@ -62,7 +61,8 @@ def _write(answers: list[Answer], form: Form, path: Path) -> None:
         _write_parquet(answers, path)
     else:
         with path.open("w", encoding="utf-8") as stream:
-            _print_tables(answers, Console(file=stream, width=WIDTH_IN_FILES))
+            console = Console(file=stream, width=WIDTH_IN_FILES, markup=False, emoji=False, highlight=False)
+            _print_tables(answers, console)
 
 
 def _as_json_lines(answers: list[Answer]) -> str:
@@ -81,9 +81,9 @@ def _print_tables(answers: list[Answer], console: Console) -> None:
 
 def answer_table(answer: Answer, title: str) -> Table:
     """A list of recommendations as a table."""
-    table = Table("", "item", "title", "score", title=escape(title))
+    table = Table("", "item", "title", "score", title=title)
     for place, item in enumerate(answer.items, start=1):
-        table.add_row(str(place), escape(item.item_id), escape(item.title or ""), f"{item.score:.3f}")
+        table.add_row(str(place), item.item_id, item.title or "", f"{item.score:.3f}")
     return table
 
 

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from iisan.cli.consoles import results
 from iisan.states.describe import describe_store
 from iisan.states.verify import verify_store
 
@@ -28,18 +27,17 @@ def add_to(app: typer.Typer) -> None:
 def info(store: Store) -> None:
     """What a store holds and which encoder made it."""
     description = describe_store(store)
-    table = Table(title=escape(str(store)), show_header=False)
+    table = Table(title=str(store), show_header=False)
     for field in fields(description):
-        table.add_row(field.name.replace("_", " "), escape(str(getattr(description, field.name))))
-    Console().print(table)
+        table.add_row(field.name.replace("_", " "), str(getattr(description, field.name)))
+    results.print(table)
 
 
 def verify(store: Store) -> None:
     """Compare every checksum and look for bad numbers; exit code 1 where something is wrong."""
     report = verify_store(store)
-    console = Console()
     for problem in report.problems:
-        console.print(problem, style="red", highlight=False, soft_wrap=True, markup=False)
+        results.print(problem, style="red", soft_wrap=True)
     if not report.ok:
         raise typer.Exit(1)
-    console.print(f"{report.items:,} items in {report.shards:,} shards: all well", highlight=False)
+    results.print(f"{report.items:,} items in {report.shards:,} shards: all well")

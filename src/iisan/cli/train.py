@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import typer
-from rich.console import Console
 
+from iisan.cli.consoles import results
 from iisan.cli.options import add_verb, build, chosen
 from iisan.cli.progress import TaskProgress, TrainingProgress
 from iisan.jobs.train import TrainJob, train_recommender
@@ -26,8 +26,5 @@ def run(values: dict[str, Any]) -> None:
     with TaskProgress() as progress:
         outcome = train_recommender(job, config, TrainingProgress(progress, config.metric))
     scores = "  ".join(f"{name} {value:.4f}" for name, value in outcome.result.metrics.items())
-    console = Console()
-    console.print(
-        f"best epoch {outcome.result.best_epoch + 1} of {len(outcome.result.history)}: {scores}", highlight=False
-    )
-    console.print(f"model: {outcome.folder}", highlight=False, soft_wrap=True, markup=False)
+    results.print(f"best epoch {outcome.result.best_epoch + 1} of {len(outcome.result.history)}: {scores}")
+    results.print(f"model: {outcome.folder}", soft_wrap=True)

@@ -22,12 +22,13 @@ SHORTEST_VISIT = 5
 
 _OPENING = 1_700_000_000  # 14 November 2023, in seconds since 1970
 _SEASON = 120 * 86_400  # first visits fall within this many seconds
+# Tuned so that a ranking by popularity is beaten by either modality alone, and each of those by both together.
 _APPEAL_SPREAD = 0.6
 _PULL = 5.0
 _STAY = 0.90
 _WHIM = 0.06
 _TASTES_EACH = 2
-_KIND_SHARES = (0.20, 0.20, 0.60)  # look, use, pairing
+_KIND_SHARES = (0.25, 0.25, 0.50)  # look, use, pairing
 
 
 @dataclass(frozen=True)

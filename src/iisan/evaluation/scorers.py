@@ -27,7 +27,9 @@ class RecommenderScorer:
         """User states ``[B, d]`` after the histories, and the items ``[N, d]``."""
         training = self.model.training
         self.model.eval()
-        slots = torch.from_numpy(batch.inputs).to(self.model.device)
+        # Histories are right-aligned: columns that are padding for all of them cost time and change nothing.
+        longest = int((batch.inputs > 0).sum(axis=1).max())
+        slots = torch.from_numpy(batch.inputs[:, -longest:]).to(self.model.device)
         states = self.model.user_states(self.items, slots)[:, -1]
         self.model.train(training)
         return states, self.items

@@ -30,9 +30,7 @@ class EvaluateJob(BaseModel):
     model: str = Field(description="Model folder, run folder or hub id")
     dataset: Path = Field(description="Dataset folder")
     part: Part = Field("test", description="Held-out target: test (last item) or valid (the one before it)")
-    ks: list[Annotated[int, Field(ge=1)]] = Field(
-        [5, 10, 20], min_length=1, description="List lengths of the metrics"
-    )
+    ks: list[Annotated[int, Field(ge=1)]] = Field([5, 10, 20], min_length=1, description="List lengths of the metrics")
     min_interactions: int | None = Field(None, ge=3, description="Users with fewer are left out; as trained by default")
     keep_last: int | None = Field(None, ge=3, description="Last interactions kept of a user; as trained by default")
     catalogue: Catalogue | None = Field(None, description="What is ranked; as trained by default")

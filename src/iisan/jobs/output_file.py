@@ -28,4 +28,6 @@ def output_file(path: Path) -> Iterator[Path]:
         with replacing(path) as temporary:
             yield temporary
     except OSError as error:
-        raise UserError(f"cannot be written ({error.strerror or error})", where=str(path), how="name another") from error
+        raise UserError(
+            f"cannot be written ({error.strerror or error})", where=str(path), how="name another"
+        ) from error

@@ -16,7 +16,6 @@ from iisan.jobs.histories import History, dataset_histories, read_histories
 from iisan.models.recommender import Recommendation, Recommender
 from iisan.training.device import resolve_device
 
-
 # Of a run in which nothing can be served, so that the error stays a line.
 SHOWN_PROBLEMS = 3
 

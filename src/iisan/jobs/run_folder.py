@@ -6,7 +6,7 @@ import json
 import platform
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +42,9 @@ def run_folder(folder: Path, config: dict[str, Any], facts: dict[str, Any], *, o
     with _held(folder):
         before = _run_there(folder)
         if overwrite and before is not None:
-            shutil.rmtree(folder)
-            before = None
-        if before is not None:
-            _refuse_other_run(folder, before, {**facts, **config})
+            _remove(folder)
+        elif before is not None:
+            _refuse_other_run(folder, before, json.loads(json.dumps({**facts, **config})))
         _make(folder)
         with output_file(folder / RUN) as draft:
             draft.write_text(json.dumps({**facts, "versions": versions()}, indent=2) + "\n", encoding="utf-8")
@@ -77,11 +76,14 @@ def _held(folder: Path) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         raise UserError("another process is training here", where=str(folder), how="name another run folder") from None
+    except OSError as error:
+        raise _unwritable(folder, error) from error
     try:
         yield
     finally:
         # Removed while still held: a waiter that gets the removed file sees that it has no name and tries again.
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink()
         lock.release()
 
 
@@ -89,7 +91,19 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"cannot be made ({error.strerror})", where=str(folder), how="name another folder") from error
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> UserError:
+    return UserError(f"cannot be made ({error.strerror})", where=str(folder), how="name another folder")
+
+
+def _remove(folder: Path) -> None:
+    # Out of the way first: a kill half-way through leaves nothing that looks like a run or like something foreign.
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    folder.replace(old)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _run_there(folder: Path) -> dict[str, Any] | None:
@@ -98,7 +112,7 @@ def _run_there(folder: Path) -> dict[str, Any] | None:
     Raises:
         UserError: There is something else, which must neither be continued nor removed.
     """
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    if not folder.exists() or (folder.is_dir() and all(path.name.startswith(".") for path in folder.iterdir())):
         return None
     try:
         facts = json.loads((folder / RUN).read_text(encoding="utf-8"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from iisan.evaluation.evaluate import rank_users
 from iisan.evaluation.metrics import ranking_metrics
 from iisan.evaluation.scorers import RecommenderScorer
 from iisan.jobs.encode import states_folder
+from iisan.jobs.open_stores import open_stores, with_content
 from iisan.jobs.run_folder import MODEL, run_folder
 from iisan.jobs.save_model import save_whole
 from iisan.models.config import (
@@ -36,8 +37,11 @@ from iisan.states.sources import ModalityShape, StateSource
 from iisan.states.store import HiddenStateStore
 from iisan.training.config import Preset, TrainConfig
 from iisan.training.device import resolve_device
-from iisan.training.status import Reporter
+from iisan.training.status import Reporter, Reporters
+from iisan.training.tensorboard import TensorBoard
 from iisan.training.trainer import Trainer, TrainResult
+
+TENSORBOARD = "tensorboard"
 
 
 class TrainJob(BaseModel):
@@ -50,6 +54,7 @@ class TrainJob(BaseModel):
     states: Path | None = Field(None, description="Folder of the stores; by default DATASET/states")
     preset: Preset = Field("default", description="Values of the options that are not given")
     overwrite: bool = Field(False, description="Start again where a run is already")
+    tensorboard: bool = Field(False, description="Write TensorBoard scalars to RUN/tensorboard")
 
 
 @dataclass(frozen=True)
@@ -80,9 +85,10 @@ def train_recommender(job: TrainJob, config: TrainConfig, reporter: Reporter | N
     Raises:
         UserError: Something of the input does not fit; a run that diverged.
     """
+    board = TensorBoard(job.run / TENSORBOARD) if job.tensorboard else None
     dataset = Dataset.open(job.dataset)
     split = make_split(dataset, config)
-    stores = open_stores(dataset, config, states_folder(job.dataset, job.states))
+    stores = _stores(dataset, config, states_folder(job.dataset, job.states))
     device = resolve_device(config.device)
     source = CachedSource(stores, dataset.item_ids, device=device)
     torch.manual_seed(config.seed)
@@ -97,7 +103,10 @@ def train_recommender(job: TrainJob, config: TrainConfig, reporter: Reporter | N
     resolved = {"preset": job.preset, **config.model_dump(mode="json")}
     facts = {key: details[key] for key in ("dataset", "encoders")}
     with run_folder(job.run, resolved, facts, overwrite=job.overwrite) as folder:
-        result = Trainer(model, prepared, split, config, folder, Validation(prepared, split, config), reporter).fit()
+        validate = Validation(prepared, split, config)
+        with board or contextlib.nullcontext():
+            told = Reporters(*(one for one in (reporter, board) if one is not None))
+            result = Trainer(model, prepared, split, config, folder, validate, told).fit()
         model.details["metrics"] = {f"validation {name}": value for name, value in result.metrics.items()}
         embeddings = model.embed_items(prepared, chunk=config.encode_chunk).cpu()
         offered = _recommendable(stores, dataset, split)
@@ -139,31 +148,13 @@ def make_split(dataset: Dataset, config: TrainConfig) -> Split:
     )
 
 
-def open_stores(dataset: Dataset, config: TrainConfig, folder: Path) -> dict[str, HiddenStateStore]:
-    """Opens the store of each modality that is to be used; none for the method ``id``.
-
-    Raises:
-        UserError: A modality does not exist or was not encoded.
-    """
+def _stores(dataset: Dataset, config: TrainConfig, folder: Path) -> dict[str, HiddenStateStore]:
     if config.method == "id":
         return {}
-    names: Sequence[str] = list(dataset.modalities) if config.modalities is None else config.modalities
-    stores = {}
-    for name in sorted(names):
-        if name not in dataset.modalities:
-            raise UserError(
-                f"no modality {name!r}", where=str(dataset.path), how=f"there are: {', '.join(dataset.modalities)}"
-            )
-        if not (folder / name).is_dir():
-            raise UserError(
-                f"modality {name!r} is not encoded",
-                where=str(folder / name),
-                how=f"run `iisan encode {dataset.path}` first, or choose others with --modalities",
-            )
-        stores[name] = HiddenStateStore.open(folder / name)
-    if not stores:
-        raise UserError("the dataset has no modality", where=str(dataset.path), how="use --method id")
-    return stores
+    names = list(dataset.modalities) if config.modalities is None else config.modalities
+    if not names:
+        raise UserError("there is no modality to learn from", where=str(dataset.path), how="use --method id")
+    return open_stores(dataset, names, folder)
 
 
 def recommender_config(config: TrainConfig, shapes: dict[str, ModalityShape], n_items: int) -> RecommenderConfig:
@@ -178,6 +169,8 @@ def recommender_config(config: TrainConfig, shapes: dict[str, ModalityShape], n_
             n_heads=config.n_heads,
             dropout=config.dropout,
         ),
+        own_items=n_items if config.item_ids and config.method != "id" else None,
+        own_dropout=config.item_id_dropout,
         whitening=whitening if config.whiten else {},
         similarity=config.similarity,
         temperature=config.temperature,
@@ -192,13 +185,16 @@ def _item_encoder_config(config: TrainConfig, shapes: dict[str, ModalityShape], 
     return SideNetworkConfig(
         modalities={
             name: ModalityConfig(
-                n_taps=shape.n_taps, width=shape.width, bottleneck=config.bottleneck, head_width=shape.width
+                n_taps=shape.n_taps,
+                width=shape.width,
+                bottleneck=config.bottleneck,
+                head_width=shape.width if config.head_layers == 2 else None,
             )
             for name, shape in shapes.items()
         },
         towers=config.towers,
         inter_bottleneck=config.bottleneck,
-        inter_head_width=min(shape.width for shape in shapes.values()),
+        inter_head_width=min(shape.width for shape in shapes.values()) if config.head_layers == 2 else None,
         activation=config.activation,
         dropout=config.side_dropout,
         dim=config.dim,
@@ -207,7 +203,4 @@ def _item_encoder_config(config: TrainConfig, shapes: dict[str, ModalityShape], 
 
 def _recommendable(stores: dict[str, HiddenStateStore], dataset: Dataset, split: Split) -> Tensor:
     """Which items may be offered ``[N]``: those with content; without any modality, those that were trained on."""
-    if not stores:
-        return torch.from_numpy(split.train_counts > 0)
-    has_content = [torch.from_numpy(store.rows_of(dataset.item_ids) >= 0) for store in stores.values()]
-    return torch.stack(has_content).any(dim=0)
+    return with_content(stores, dataset) if stores else torch.from_numpy(split.train_counts > 0)

@@ -83,6 +83,8 @@ class RecommenderConfig(_Config):
 
     item_encoder: ItemEncoderConfig
     sequence_encoder: SasrecConfig
+    own_items: int | None = Field(None, ge=1, description="Items that have a learned vector of their own, if any")
+    own_dropout: float = Field(0.0, ge=0, lt=1, description="How often an item's own vector is left out in training")
     whitening: dict[str, WhiteningConfig] = Field({}, description="Modalities whose states are whitened")
     similarity: Literal["dot", "cosine"] = Field("dot", description="How user states and items are compared")
     temperature: float = Field(0.07, gt=0, description="Start of the cosine's learned temperature")

@@ -74,7 +74,7 @@ class ItemTable:
             embeddings = load_file(folder / _EMBEDDINGS)["embeddings"]
             recommendable = torch.from_numpy(table["recommendable"].to_numpy().copy())
             return cls(table["item_id"].to_pylist(), table["title"].to_pylist(), embeddings, recommendable)
-        except (OSError, KeyError, ValueError, pa.ArrowException, SafetensorError) as error:
+        except (OSError, KeyError, TypeError, ValueError, pa.ArrowException, SafetensorError) as error:
             raise UserError(
                 f"the item table cannot be read ({error})",
                 where=str(folder),

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from iisan.models.config import RecommenderConfig
 from iisan.models.item_encoder import build_item_encoder
 from iisan.models.item_table import ItemTable
 from iisan.models.model_card import model_card_text
+from iisan.models.own_vectors import OwnVectors
 from iisan.models.sasrec import Sasrec
 from iisan.models.whitened_source import WhitenedSource
 from iisan.models.whitening import Whitening
@@ -80,6 +82,9 @@ class Recommender(
         self.whitening = nn.ModuleDict(
             {name: Whitening(shape.n_taps, shape.width) for name, shape in self.config.whitening.items()}
         )
+        self.own: OwnVectors | None = None
+        if self.config.own_items is not None:
+            self.own = OwnVectors(self.config.own_items, self.config.item_encoder.dim, self.config.own_dropout)
         self.log_scale: nn.Parameter | None = None
         if self.config.similarity == "cosine":
             self.log_scale = nn.Parameter(torch.tensor(-math.log(self.config.temperature)))
@@ -114,6 +119,8 @@ class Recommender(
         if self.whitening:
             states = {name: self.whitening[name](state) for name, state in states.items()}
         items: Tensor = self.item_encoder(states, rows)
+        if self.own is not None:
+            items = items + self.own(rows)
         return items if self.log_scale is None else nn.functional.normalize(items.float(), dim=-1)
 
     def user_states(self, items: Tensor, slots: Tensor) -> Tensor:
@@ -166,7 +173,7 @@ class Recommender(
 
         Args:
             histories: Item ids, oldest first; only the last ``L`` are read.
-            k: Number of items a list; shorter where the catalogue has fewer.
+            k: Number of items a list, at least 1; it is shorter where the catalogue has fewer.
             exclude_seen: Leave out every item of the history, also those older than ``L``.
             batch_size: Histories a pass.
 
@@ -174,8 +181,10 @@ class Recommender(
             A list for each history, best first.
 
         Raises:
-            UserError: An id that the model does not know, or an empty history.
+            UserError: An id that the model does not know, an empty history, or a `k` below 1.
         """
+        if k < 1:
+            raise UserError(f"{k} items cannot be recommended", how="ask for 1 or more")
         rows = [self.known_rows(history) for history in histories]
         lists: list[list[Recommendation]] = []
         for start in range(0, len(rows), batch_size):
@@ -250,22 +259,38 @@ class Recommender(
             self.item_table.save(save_directory)
 
     @classmethod
-    def _from_pretrained(  # type: ignore[override]
+    def from_pretrained(
         cls,
+        pretrained_model_name_or_path: str | Path,
         *,
-        model_id: str,
-        revision: str | None = None,
-        cache_dir: str | Path | None = None,
         force_download: bool = False,
-        local_files_only: bool = False,
         token: str | bool | None = None,
-        config: Mapping[str, Any] | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        revision: str | None = None,
+        **model_kwargs: Any,
     ) -> Recommender:
-        folder = Path(model_id)
+        """Loads what :meth:`save_pretrained` wrote, in evaluation mode, on the CPU.
+
+        Args:
+            pretrained_model_name_or_path: A folder, or the id of a model on the Hugging Face hub.
+            force_download: Download again what is in the cache.
+            token: For a private model; that of ``hf auth login`` by default.
+            cache_dir: Folder of the hub's cache.
+            local_files_only: Look into the cache only.
+            revision: Branch, tag or commit on the hub.
+            **model_kwargs: None are known.
+
+        Raises:
+            UserError: There is no such model, or it is damaged or of a newer version.
+        """
+        if model_kwargs:
+            raise TypeError(f"from_pretrained() got an unexpected argument {next(iter(model_kwargs))!r}")
+        folder = Path(pretrained_model_name_or_path)
         if not folder.is_dir():
-            folder = Path(
-                snapshot_download(
-                    model_id,
+            try:
+                downloaded = snapshot_download(
+                    str(pretrained_model_name_or_path),
                     revision=revision,
                     cache_dir=cache_dir,
                     force_download=force_download,
@@ -273,28 +298,40 @@ class Recommender(
                     token=token,
                     allow_patterns=["*.json", "*.safetensors", "*.parquet"],
                 )
-            )
-        model = cls._from_folder(folder)
-        model.item_table = ItemTable.load(folder)
-        return model.eval()
-
-    @classmethod
-    def _from_folder(cls, folder: Path) -> Recommender:
-        data = _read_config(folder)
-        details = data.pop("details", {})
-        try:
-            model = cls(RecommenderConfig.model_validate(data), details=details)
-            model.load_state_dict(load_file(folder / _WEIGHTS))
-        except (ValidationError, RuntimeError, OSError, SafetensorError) as error:
-            first = str(error).strip().splitlines()[0]
-            raise UserError(
-                f"the model cannot be read ({first})", where=str(folder), how="copy its folder again, whole"
-            ) from error
-        return model
+            except (OSError, ValueError) as error:
+                raise UserError(
+                    "neither a folder nor a model that the hub gives",
+                    where=str(pretrained_model_name_or_path),
+                    how="check the path, or the id and the network",
+                ) from error
+            folder = Path(downloaded)
+        return _read_model(cls, folder)
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
         """The model card, with what the model was made of and how it scored."""
         return ModelCard(model_card_text(self.config, self.details, n_items=len(self.item_table or ())))
+
+
+def _read_model(kind: type[Recommender], folder: Path) -> Recommender:
+    data = _read_config(folder)
+    try:
+        model = kind(data, details=data.pop("details", {}))
+        model.load_state_dict(load_file(folder / _WEIGHTS))
+    except (ValidationError, TypeError, ValueError, RuntimeError, OSError, SafetensorError) as error:
+        raise UserError(
+            f"the model cannot be read ({shorten(str(error), 300)})",
+            where=str(folder),
+            how="copy its folder again, whole",
+        ) from error
+    model.item_table = ItemTable.load(folder)
+    dim = model.config.item_encoder.dim
+    if model.item_table is not None and model.item_table.embeddings.shape[1:] != (dim,):
+        raise UserError(
+            f"the item table's embeddings are not of the model's width {dim}",
+            where=str(folder),
+            how="copy its folder again, whole",
+        )
+    return model.eval()
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

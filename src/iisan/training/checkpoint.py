@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,8 @@ from torch import Tensor
 
 from iisan.errors import UserError
 from iisan.models.recommender import Recommender
+from iisan.states.atomic import replacing
+from iisan.training.weight_average import WeightAverage
 
 FORMAT_VERSION = 1
 
@@ -39,7 +40,12 @@ class Position:
 
 
 def save_checkpoint(
-    path: Path, model: Recommender, optimizer: torch.optim.Optimizer, position: Position, extra: dict[str, Any]
+    path: Path,
+    model: Recommender,
+    optimizer: torch.optim.Optimizer,
+    average: WeightAverage | None,
+    position: Position,
+    extra: dict[str, Any],
 ) -> None:
     """Writes weights, optimiser moments, random state and `position`.
 
@@ -47,6 +53,7 @@ def save_checkpoint(
         path: The file; an older one is replaced only when the new one is complete.
         model: Its parameters and buffers are kept.
         optimizer: Its state is kept.
+        average: Likewise, where there is one.
         position: Where training stands.
         extra: JSON-able facts: history of metrics, early-stop state, configuration.
     """
@@ -55,6 +62,8 @@ def save_checkpoint(
     for number, moments in state["state"].items():
         for name, value in moments.items():
             tensors[f"optimizer.{number}.{name}"] = torch.as_tensor(value)
+    if average is not None:
+        tensors |= {f"average.{name}": value for name, value in average.state().items()}
     tensors["random.cpu"] = torch.get_rng_state()
     if model.device.type == "cuda":
         tensors["random.cuda"] = torch.cuda.get_rng_state(model.device)
@@ -63,28 +72,27 @@ def save_checkpoint(
 
 
 def write_atomically(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-    """Writes a safetensors file with JSON facts in its header, so that a reader sees the old one or the new one."""
-    temporary = path.with_name(f".{path.name}.partial")
-    contiguous = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    save_file(contiguous, temporary, metadata={"facts": json.dumps(facts)})
-    with temporary.open("rb+") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
-def read_facts(path: Path) -> dict[str, Any]:
-    """The facts of a checkpoint, without its tensors.
+    """Writes a safetensors file with JSON facts in its header, so that a reader sees the old one or the new one.
 
     Raises:
-        UserError: The file is not a checkpoint of this version.
+        UserError: It cannot be written; the old one stays.
     """
-    return _read(path, with_tensors=False)[0]
+    contiguous = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    try:
+        with replacing(path) as temporary:
+            save_file(contiguous, temporary, metadata={"facts": json.dumps(facts)})
+    except (OSError, SafetensorError) as error:
+        raise UserError(
+            f"the checkpoint cannot be written ({error})",
+            where=str(path),
+            how="make room; the same command then goes on where the last checkpoint was",
+        ) from error
 
 
 def load_checkpoint(
-    path: Path, model: Recommender, optimizer: torch.optim.Optimizer
+    path: Path, model: Recommender, optimizer: torch.optim.Optimizer, average: WeightAverage | None
 ) -> tuple[Position, dict[str, Any]]:
-    """Puts model, optimiser and random state back to where a checkpoint was written.
+    """Puts model, optimiser, average and random state back to where a checkpoint was written.
 
     Returns:
         The position and the facts that were given to :func:`save_checkpoint`.
@@ -92,19 +100,28 @@ def load_checkpoint(
     Raises:
         UserError: The file is damaged, or does not fit the model.
     """
-    facts, tensors = _read(path, with_tensors=True)
+    facts, tensors = _read(path)
     load_weights(model, tensors, path)
-    state = optimizer.state_dict()
+    try:
+        position = Position(**facts["position"])
+        _load_moments(optimizer, tensors)
+        if average is not None:
+            average.load(_under("average.", tensors))
+        torch.set_rng_state(tensors["random.cpu"])
+        if "random.cuda" in tensors and model.device.type == "cuda":
+            torch.cuda.set_rng_state(tensors["random.cuda"], model.device)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise _damaged(path, error) from error
+    return position, facts
+
+
+def _load_moments(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
     moments: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith("optimizer."):
             _, number, key = name.split(".", 2)
             moments.setdefault(int(number), {})[key] = value
-    optimizer.load_state_dict({"state": moments, "param_groups": state["param_groups"]})
-    torch.set_rng_state(tensors["random.cpu"])
-    if "random.cuda" in tensors and model.device.type == "cuda":
-        torch.cuda.set_rng_state(tensors["random.cuda"], model.device)
-    return Position(**facts["position"]), facts
+    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 def save_weights(path: Path, model: Recommender, facts: dict[str, Any]) -> None:
@@ -118,7 +135,7 @@ def save_weights(path: Path, model: Recommender, facts: dict[str, Any]) -> None:
 
 def load_best(path: Path, model: Recommender) -> dict[str, Any]:
     """Reads what :func:`save_weights` wrote into `model` and returns the facts."""
-    facts, tensors = _read(path, with_tensors=True)
+    facts, tensors = _read(path)
     load_weights(model, tensors, path)
     return facts
 
@@ -129,9 +146,8 @@ def load_weights(model: Recommender, tensors: dict[str, Tensor], path: Path) -> 
     Raises:
         UserError: They do not fit.
     """
-    weights = {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
     try:
-        model.load_state_dict(weights)
+        model.load_state_dict(_under("model.", tensors))
     except RuntimeError as error:
         raise UserError(
             "the checkpoint does not fit this model or dataset",
@@ -140,18 +156,25 @@ def load_weights(model: Recommender, tensors: dict[str, Tensor], path: Path) -> 
         ) from error
 
 
-def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {})["facts"])
-            names = list(file.keys()) if with_tensors else []
-            tensors = {name: file.get_tensor(name) for name in names}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise UserError(
-            f"the checkpoint is damaged ({error})", where=str(path), how="delete it to start the run again"
-        ) from error
+        raise _damaged(path, error) from error
     if facts.get("format_version") != FORMAT_VERSION:
         raise UserError(
             f"checkpoint format {facts.get('format_version')} is not known", where=str(path), how="upgrade iisan"
         )
     return facts, tensors
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+    return UserError(
+        f"the checkpoint is damaged ({error})", where=str(path), how="start the run again with --overwrite"
+    )

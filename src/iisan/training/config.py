@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from iisan.models.config import Towers
 
@@ -26,6 +26,9 @@ PAPER: dict[str, Any] = {
     "optimizer": "adam",
     "weight_decay": 0.0,
     "clip_norm": None,
+    "average_decay": None,
+    "head_layers": 2,
+    "item_ids": False,
     "max_epochs": 100,
     "patience": 10,
     "metric": "HR@10",
@@ -51,6 +54,9 @@ class TrainConfig(BaseModel):
     max_length: int = Field(20, ge=1, description="Longest history that the model sees")
 
     dim: int = Field(128, ge=1, description="Item embedding width d")
+    head_layers: Literal[1, 2] = Field(1, description="Linear layers of each tower's head")
+    item_ids: bool = Field(False, description="Add a learned vector of each item's own to what its content says")
+    item_id_dropout: float = Field(0.5, ge=0, lt=1, description="How often that vector is left out in training")
     bottleneck: int = Field(64, ge=1, description="Inner width of the side network's blocks")
     n_layers: int = Field(2, ge=1, description="Layers of the sequence encoder")
     n_heads: int = Field(2, ge=1, description="Attention heads of the sequence encoder")
@@ -68,11 +74,14 @@ class TrainConfig(BaseModel):
     side_learning_rate: float = Field(1e-3, gt=0, description="Learning rate of the side network")
     optimizer: Literal["adam", "adamw"] = Field("adamw", description="Optimiser")
     weight_decay: float = Field(0.0, ge=0, description="Weight decay of matrices (never of gates, biases and norms)")
-    clip_norm: float | None = Field(5.0, gt=0, description="Gradients are scaled down to this norm; none by 'null'")
+    clip_norm: float | None = Field(5.0, gt=0, description="Gradients are scaled down to this norm, or 'none'")
+    average_decay: float | None = Field(
+        0.99, gt=0, lt=1, description="Decay of the moving average of the weights that is evaluated and kept, or 'none'"
+    )
     max_epochs: int = Field(100, ge=1, description="Epochs at most")
     patience: int = Field(10, ge=1, description="Stop after this many epochs without a better validation metric")
     metric: str = Field(
-        "NDCG@10", pattern=r"^(HR|NDCG)@\d+$|^MRR$", description="Validation metric to stop and pick by"
+        "NDCG@10", pattern=r"^(HR|NDCG)@[1-9]\d*$|^MRR$", description="Validation metric to stop and pick by"
     )
 
     precision: Literal["auto", "float32", "bfloat16"] = Field(
@@ -82,6 +91,12 @@ class TrainConfig(BaseModel):
     seed: int = Field(0, ge=0, description="Seed of weights, order and dropout")
     encode_chunk: int = Field(2048, ge=1, description="Items a pass through the side network, where all are embedded")
     checkpoint_seconds: float = Field(60.0, gt=0, description="Seconds between checkpoints within an epoch")
+
+    @model_validator(mode="after")
+    def _heads_divide_dim(self) -> Self:
+        if self.dim % self.n_heads:
+            raise ValueError(f"dim ({self.dim}) is not a multiple of n_heads ({self.n_heads})")
+        return self
 
     @classmethod
     def preset(cls, name: Preset, **overrides: Any) -> Self:

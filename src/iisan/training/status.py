@@ -37,11 +37,22 @@ class Reporter(Protocol):
         ...
 
 
-class Silent:
-    """Says nothing."""
+class Reporters:
+    """Tells several reporters, one after the other; without any it is silent.
+
+    Args:
+        *reporters: Whom to tell.
+    """
+
+    def __init__(self, *reporters: Reporter) -> None:
+        self.reporters = reporters
 
     def on_step(self, status: StepStatus) -> None:
-        """Says nothing."""
+        """Tells each of them."""
+        for reporter in self.reporters:
+            reporter.on_step(status)
 
     def on_epoch(self, record: dict[str, Any]) -> None:
-        """Says nothing."""
+        """Tells each of them."""
+        for reporter in self.reporters:
+            reporter.on_epoch(record)

@@ -6,6 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,16 @@ from iisan.data.split import Split
 from iisan.data.windows import training_windows
 from iisan.errors import UserError
 from iisan.models.recommender import Recommender
+from iisan.states.atomic import replacing
 from iisan.states.sources import StateSource
 from iisan.training.checkpoint import Position, load_best, load_checkpoint, save_checkpoint, save_weights
 from iisan.training.config import TrainConfig
 from iisan.training.device import forward_precision, memory_in_use
 from iisan.training.early_stop import EarlyStop
 from iisan.training.optimizer import build_optimizer
-from iisan.training.status import Reporter, Silent, StepStatus
+from iisan.training.status import Reporter, Reporters, StepStatus
 from iisan.training.step import FullSoftmaxStep, InBatchStep
+from iisan.training.weight_average import WeightAverage
 
 LAST = "last.safetensors"
 BEST = "best.safetensors"
@@ -81,11 +84,12 @@ class Trainer:
         self.config = config
         self.folder = folder
         self.validate = validate
-        self.reporter: Reporter = reporter or Silent()
+        self.reporter: Reporter = reporter or Reporters()
         windows = training_windows(split, config.max_length)
         if not len(windows):
             raise UserError("no user has two training items to learn from", how="bring a larger log")
         self.windows = torch.from_numpy(windows).to(model.device)  # [W, L + 1]
+        self.lengths = (windows > 0).sum(axis=1)  # [W]
         self.order = EpochOrder(len(windows), config.batch_size, config.seed)
         self.step: InBatchStep | FullSoftmaxStep
         if config.loss == "full_softmax":
@@ -93,6 +97,7 @@ class Trainer:
         else:
             self.step = InBatchStep(model, source, split)
         self.optimizer = build_optimizer(model, config)
+        self.average = None if config.average_decay is None else WeightAverage(model, config.average_decay)
         self.stop = EarlyStop(config.patience)
         self.history: list[dict[str, Any]] = []
         self.position = Position()
@@ -114,7 +119,7 @@ class Trainer:
         return TrainResult(self.history, facts["epoch"], facts["metrics"])
 
     def _resume(self) -> None:
-        self.position, facts = load_checkpoint(self.folder / LAST, self.model, self.optimizer)
+        self.position, facts = load_checkpoint(self.folder / LAST, self.model, self.optimizer, self.average)
         self.history = facts["history"]
         self.stop = EarlyStop(self.config.patience, **facts["stop"])
         self._write_metrics()
@@ -122,23 +127,29 @@ class Trainer:
     def _epoch(self) -> None:
         self.model.train()
         self._steps()
+        self._refuse_divergence()
+        with nullcontext() if self.average is None else self.average.applied():
+            record = self._validate()
+        self.history.append(record)
+        self.position = Position(epoch=self.position.epoch + 1)
+        self._save()
+        self._write_metrics()
+        self.reporter.on_epoch(record)
+
+    def _validate(self) -> dict[str, Any]:
+        """Measures the weights in the model, keeps them if they are the best, and gives the epoch's record."""
         position = self.position
         started = time.monotonic()
-        metrics = self.validate(self.model)
-        record = {
+        metrics = self._validation_metrics()
+        if self.stop.improved(position.epoch, metrics[self.config.metric]):
+            save_weights(self.folder / BEST, self.model, {"epoch": position.epoch, "metrics": metrics})
+        return {
             "epoch": position.epoch,
             "loss": position.loss_sum / position.predictions,
             **metrics,
             "seconds": round(position.seconds, 3),
             "validation_seconds": round(time.monotonic() - started, 3),
         }
-        self.history.append(record)
-        if self.stop.improved(position.epoch, metrics[self.config.metric]):
-            save_weights(self.folder / BEST, self.model, {"epoch": position.epoch, "metrics": metrics})
-        self.position = Position(epoch=position.epoch + 1)
-        self._save()
-        self._write_metrics()
-        self.reporter.on_epoch(record)
 
     def _steps(self) -> None:
         saved = ticked = time.monotonic()
@@ -155,11 +166,14 @@ class Trainer:
                 ticked = now
                 self.reporter.on_step(self._status())
                 if now - saved > self.config.checkpoint_seconds and not last:
+                    self._refuse_divergence()
                     self._save()
                     saved = ticked = time.monotonic()
 
     def _train_on(self, batch: np.ndarray[Any, np.dtype[np.int64]]) -> tuple[Tensor, int]:
-        windows = self.windows[torch.from_numpy(batch).to(self.windows.device)]
+        # Histories are right-aligned: columns that are padding for all of them cost time and change nothing.
+        longest = int(self.lengths[batch].max())
+        windows = self.windows[torch.from_numpy(batch).to(self.windows.device), -longest:]
         with forward_precision(self.config.precision, self.model.device):
             loss, predictions = self.step(windows)
         self.optimizer.zero_grad(set_to_none=True)
@@ -167,19 +181,35 @@ class Trainer:
         if self.config.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
         self.optimizer.step()
+        if self.average is not None:
+            self.average.update()
         return loss.detach(), predictions
 
     def _account(self, waiting: list[tuple[Tensor, int]]) -> None:
         values = torch.stack([loss for loss, _ in waiting]).tolist()
         for value, (_, predictions) in zip(values, waiting, strict=True):
             if not math.isfinite(value):
-                raise UserError(
-                    f"the loss became {value} in epoch {self.position.epoch}, about step {self.position.step}",
-                    where=str(self.folder),
-                    how="lower the learning rates or clip the gradients (--clip-norm 1), and train into a new folder",
-                )
+                raise self._diverged(f"the loss became {value}")
             self.position.loss_sum += value * predictions
             self.position.predictions += predictions
+
+    def _validation_metrics(self) -> dict[str, float]:
+        try:
+            return self.validate(self.model)
+        except ValueError as error:
+            raise self._diverged(f"validation failed ({error})") from error
+
+    def _refuse_divergence(self) -> None:
+        """A loss may be finite and the step after it not: such weights must not become a checkpoint."""
+        if not all(bool(parameter.isfinite().all()) for parameter in self.model.parameters()):
+            raise self._diverged("a weight is no longer a finite number")
+
+    def _diverged(self, what: str) -> UserError:
+        return UserError(
+            f"{what} in epoch {self.position.epoch + 1}, about step {self.position.step}",
+            where=str(self.folder),
+            how="lower the learning rates or clip the gradients (--clip-norm 1), and train into a new folder",
+        )
 
     def _status(self) -> StepStatus:
         position = self.position
@@ -193,11 +223,9 @@ class Trainer:
 
     def _save(self) -> None:
         stop = {"best": self.stop.best, "best_epoch": self.stop.best_epoch, "since": self.stop.since}
-        save_checkpoint(
-            self.folder / LAST, self.model, self.optimizer, self.position, {"history": self.history, "stop": stop}
-        )
+        extra = {"history": self.history, "stop": stop}
+        save_checkpoint(self.folder / LAST, self.model, self.optimizer, self.average, self.position, extra)
 
     def _write_metrics(self) -> None:
-        temporary = self.folder / f".{METRICS}.partial"
-        temporary.write_text("".join(json.dumps(record) + "\n" for record in self.history), encoding="utf-8")
-        temporary.replace(self.folder / METRICS)
+        with replacing(self.folder / METRICS) as temporary:
+            temporary.write_text("".join(json.dumps(record) + "\n" for record in self.history), encoding="utf-8")
