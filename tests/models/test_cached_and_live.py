@@ -57,11 +57,11 @@ def test_the_states_are_the_same(cached: CachedSource, live: LiveSource) -> None
             torch.testing.assert_close(expanded, other, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("whiten", [True, False])
+@pytest.mark.parametrize("whiten", ["yes", "no"])
 @pytest.mark.parametrize("method", ["iisan", "frozen"])
 @pytest.mark.parametrize("similarity", ["dot", "cosine"])
 def test_item_embeddings_are_the_same(
-    cached: CachedSource, live: LiveSource, whiten: bool, method: str, similarity: str
+    cached: CachedSource, live: LiveSource, whiten: str, method: str, similarity: str
 ) -> None:
     made = model(cached, whiten=whiten, method=method, similarity=similarity)
     made.fit_whitening(cached)
@@ -76,7 +76,7 @@ def test_item_embeddings_are_the_same(
 
 
 def test_an_item_without_content_is_the_constant_part_alone(cached: CachedSource) -> None:
-    made = model(cached, whiten=False, similarity="dot")
+    made = model(cached, whiten="no", similarity="dot")
     (row,) = NO_CONTENT
     fusion = made.item_encoder.fusion
     assert isinstance(fusion, torch.nn.Linear)

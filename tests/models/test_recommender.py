@@ -25,7 +25,7 @@ WITHOUT_CONTENT = 5
 FILES = {"config.json", "model.safetensors", "items.parquet", "item_embeddings.safetensors", "README.md"}
 
 
-def build(similarity: str = "cosine", whiten: bool = True, method: str = "iisan") -> Recommender:
+def build(similarity: str = "cosine", whiten: str = "yes", method: str = "iisan") -> Recommender:
     source = RandomSource({"image": (2, 6), "text": (3, 8)}, N, seed=3)
     config = TrainConfig.preset(
         "default",

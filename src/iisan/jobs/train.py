@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +43,11 @@ from iisan.training.tensorboard import TensorBoard
 from iisan.training.trainer import Trainer, TrainResult
 
 TENSORBOARD = "tensorboard"
+
+logger = logging.getLogger(__name__)
+
+# For `whiten: auto`. Whitening lost at 1.6 items a dimension, tied at 3.7 and won at 54 (docs/results.md).
+ITEMS_PER_DIMENSION = 3
 
 
 class TrainJob(BaseModel):
@@ -159,7 +165,6 @@ def _stores(dataset: Dataset, config: TrainConfig, folder: Path) -> dict[str, Hi
 
 def recommender_config(config: TrainConfig, shapes: dict[str, ModalityShape], n_items: int) -> RecommenderConfig:
     """The model that a training configuration and the shapes of the hidden states make."""
-    whitening = {name: WhiteningConfig(n_taps=shape.n_taps, width=shape.width) for name, shape in shapes.items()}
     return RecommenderConfig(
         item_encoder=_item_encoder_config(config, shapes, n_items),
         sequence_encoder=SasrecConfig(
@@ -171,10 +176,22 @@ def recommender_config(config: TrainConfig, shapes: dict[str, ModalityShape], n_
         ),
         own_items=n_items if config.item_ids and config.method != "id" else None,
         own_dropout=config.item_id_dropout,
-        whitening=whitening if config.whiten else {},
+        whitening=_whitening(config, shapes, n_items),
         similarity=config.similarity,
         temperature=config.temperature,
     )
+
+
+def _whitening(config: TrainConfig, shapes: dict[str, ModalityShape], n_items: int) -> dict[str, WhiteningConfig]:
+    """Which modalities are whitened; a covariance of more dimensions than a third of the items is mostly noise."""
+    chosen = {
+        name: WhiteningConfig(n_taps=shape.n_taps, width=shape.width)
+        for name, shape in shapes.items()
+        if config.whiten == "yes" or (config.whiten == "auto" and n_items >= ITEMS_PER_DIMENSION * shape.width)
+    }
+    if config.whiten == "auto" and shapes:
+        logger.info("whitened modalities: %s (%d items)", ", ".join(chosen) or "none", n_items)
+    return chosen
 
 
 def _item_encoder_config(config: TrainConfig, shapes: dict[str, ModalityShape], n_items: int) -> ItemEncoderConfig:

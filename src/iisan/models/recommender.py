@@ -117,7 +117,7 @@ class Recommender(
     def item_embeddings(self, states: Mapping[str, ItemStates], rows: Tensor) -> Tensor:
         """Item embeddings ``[n, d]``; of length 1 where the similarity is the cosine."""
         if self.whitening:
-            states = {name: self.whitening[name](state) for name, state in states.items()}
+            states = {name: self._whitened(name, state) for name, state in states.items()}
         items: Tensor = self.item_encoder(states, rows)
         if self.own is not None:
             items = items + self.own(rows)
@@ -143,6 +143,10 @@ class Recommender(
     def prepared(self, source: StateSource) -> StateSource:
         """The same source with the model's whitening done once and for all, where there is one."""
         return WhitenedSource(source, self._whitenings(), self.device) if self.whitening else source
+
+    def _whitened(self, name: str, states: ItemStates) -> ItemStates:
+        whitened: ItemStates = self.whitening[name](states) if name in self.whitening else states
+        return whitened
 
     def _whitenings(self) -> dict[str, Whitening]:
         return {name: part for name, part in self.whitening.items() if isinstance(part, Whitening)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -25,7 +25,7 @@ class WhitenedSource:
 
     Args:
         source: The states as the encoders gave them.
-        whitening: The map of each modality.
+        whitening: The map of each modality that has one; the others are served as they are.
         device: Where the states are wanted.
         budget: Bytes that may be kept.
     """
@@ -43,7 +43,7 @@ class WhitenedSource:
         size = sum(4 * source.n_items * shape.n_taps * shape.width for shape in shapes)
         self._kept: dict[str, _Kept] | None = None
         if size <= budget:
-            self._kept = {name: _Kept(source, name, part, torch.device(device)) for name, part in whitening.items()}
+            self._kept = {name: _Kept(source, name, self._whitened, torch.device(device)) for name in self.modalities}
         logger.info("whitened states: %.1f MB, %s", size / 1e6, "kept" if self._kept else "computed batch by batch")
 
     @property
@@ -60,22 +60,31 @@ class WhitenedSource:
         """Whitened states of catalogue `rows` ``[n]``."""
         if self._kept is not None:
             return {name: kept.gather(rows) for name, kept in self._kept.items()}
-        return {name: self._whitening[name](states) for name, states in self._source.gather(rows).items()}
+        return {name: self._whitened(name, states) for name, states in self._source.gather(rows).items()}
+
+    def _whitened(self, name: str, states: ItemStates) -> ItemStates:
+        return self._whitening[name](states) if name in self._whitening else states
 
 
 class _Kept:
     """The whitened states of one modality: ``[N, T_var, D]``, and constant taps ``[1, D]`` apart."""
 
-    def __init__(self, source: StateSource, name: str, whitening: Whitening, device: torch.device) -> None:
+    def __init__(
+        self, source: StateSource, name: str, whiten: Callable[[str, ItemStates], ItemStates], device: torch.device
+    ) -> None:
         self._taps: list[Tensor] = []
         self._available: Tensor | None = None
-        self._fill(source, name, whitening, device)
+        self._whitened = False
+        self._fill(source, name, whiten, device)
 
     @torch.no_grad()
-    def _fill(self, source: StateSource, name: str, whitening: Whitening, device: torch.device) -> None:
+    def _fill(
+        self, source: StateSource, name: str, whiten: Callable[[str, ItemStates], ItemStates], device: torch.device
+    ) -> None:
         parts: list[ItemStates] = []
         for rows in torch.split(torch.arange(source.n_items), CHUNK):
-            parts.append(whitening(source.gather(rows)[name]))
+            parts.append(whiten(name, source.gather(rows)[name]))
+        self._whitened = parts[0].whitened
         for tap, first in enumerate(parts[0].taps):
             constant = len(first) == 1 and source.n_items > 1
             whole = first if constant else torch.cat([part.taps[tap] for part in parts])
@@ -86,4 +95,4 @@ class _Kept:
     def gather(self, rows: Tensor) -> ItemStates:
         rows = rows.to(self._taps[0].device)
         taps = [tap if len(tap) == 1 else tap[rows] for tap in self._taps]
-        return ItemStates(taps, None if self._available is None else self._available[rows], whitened=True)
+        return ItemStates(taps, None if self._available is None else self._available[rows], self._whitened)

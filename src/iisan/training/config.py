@@ -18,7 +18,7 @@ PAPER: dict[str, Any] = {
     "max_length": 10,
     "dim": 64,
     "dropout": 0.1,
-    "whiten": False,
+    "whiten": "no",
     "similarity": "dot",
     "batch_size": 64,
     "learning_rate": 2e-4,
@@ -51,11 +51,11 @@ class TrainConfig(BaseModel):
     catalogue: Literal["all", "interacted"] = Field(
         "all", description="Rank all items, or only those that occur in what is kept of the log"
     )
-    max_length: int = Field(20, ge=1, description="Longest history that the model sees")
+    max_length: int = Field(50, ge=1, description="Longest history that the model sees")
 
     dim: int = Field(128, ge=1, description="Item embedding width d")
     head_layers: Literal[1, 2] = Field(1, description="Linear layers of each tower's head")
-    item_ids: bool = Field(False, description="Add a learned vector of each item's own to what its content says")
+    item_ids: bool = Field(True, description="Add a learned vector of each item's own to what its content says")
     item_id_dropout: float = Field(0.5, ge=0, lt=1, description="How often that vector is left out in training")
     bottleneck: int = Field(64, ge=1, description="Inner width of the side network's blocks")
     n_layers: int = Field(2, ge=1, description="Layers of the sequence encoder")
@@ -64,7 +64,9 @@ class TrainConfig(BaseModel):
     side_dropout: float = Field(0.0, ge=0, lt=1, description="Dropout inside the side network's blocks")
     activation: Literal["relu", "gelu"] = Field("relu", description="Activation of the side network's blocks")
 
-    whiten: bool = Field(True, description="Whiten the hidden states of each tap over the catalogue")
+    whiten: Literal["auto", "yes", "no"] = Field(
+        "auto", description="Whiten the hidden states of each tap; auto: where there are 3 items to a dimension"
+    )
     similarity: Literal["dot", "cosine"] = Field("cosine", description="How user states and items are compared")
     temperature: float = Field(0.07, gt=0, description="Start of the cosine's learned temperature")
 
@@ -79,7 +81,7 @@ class TrainConfig(BaseModel):
         0.99, gt=0, lt=1, description="Decay of the moving average of the weights that is evaluated and kept, or 'none'"
     )
     max_epochs: int = Field(100, ge=1, description="Epochs at most")
-    patience: int = Field(10, ge=1, description="Stop after this many epochs without a better validation metric")
+    patience: int = Field(8, ge=1, description="Stop after this many epochs without a better validation metric")
     metric: str = Field(
         "NDCG@10", pattern=r"^(HR|NDCG)@[1-9]\d*$|^MRR$", description="Validation metric to stop and pick by"
     )
