@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from iisan.errors import UserError
+from iisan.jobs.train import recommender_config
 from iisan.models.whitened_source import WhitenedSource
 from iisan.models.whitening import Whitening
-from iisan.states.sources import ItemStates
+from iisan.states.sources import ItemStates, ModalityShape
+from iisan.training.config import TrainConfig
 from tests.random_source import RandomSource
 
 
@@ -102,3 +104,26 @@ def test_kept_and_computed_states_agree(budget: int) -> None:
 def test_matrices_that_would_take_gigabytes_are_refused() -> None:
     with pytest.raises(UserError, match="GiB"):
         Whitening(17, 4096)
+
+
+@pytest.mark.parametrize("budget", [0, 1 << 30])
+def test_a_modality_that_is_not_whitened_is_served_as_it_is(budget: int) -> None:
+    source = RandomSource({"text": (2, 4), "image": (3, 5)}, n_items=30, seed=1)
+    whitening = Whitening(2, 4)
+    whitening.fit(source, "text")
+    rows = torch.tensor([7, 1])
+    served = WhitenedSource(source, {"text": whitening}, budget=budget).gather(rows)
+    assert served["text"].whitened
+    assert not served["image"].whitened
+    for tap, other in zip(served["image"].taps, source.gather(rows)["image"].taps, strict=True):
+        assert torch.equal(tap, other)
+
+
+@pytest.mark.parametrize(
+    ("whiten", "n_items", "whitened"),
+    [("auto", 35, set()), ("auto", 36, {"text"}), ("auto", 60, {"text", "image"}), ("yes", 5, {"text", "image"})],
+)
+def test_auto_whitens_where_there_are_enough_items(whiten: str, n_items: int, whitened: set[str]) -> None:
+    shapes = {"image": ModalityShape(2, 20), "text": ModalityShape(2, 12)}
+    config = recommender_config(TrainConfig.preset("default", whiten=whiten, dim=8), shapes, n_items)
+    assert set(config.whitening) == whitened
