@@ -312,3 +312,13 @@ def test_training_needs_a_user_with_two_training_items(tmp_path: Path) -> None:
     model = toy_trainer(tmp_path, config).model
     with pytest.raises(UserError, match="no user has two training items"):
         Trainer(model, toy_source(), leave_one_out(log, min_interactions=3), config, tmp_path, lambda model: {})
+
+
+@pytest.mark.parametrize("loss", ["in_batch", "full_softmax"])
+def test_bfloat16_products_learn_as_float32_ones_do(tmp_path: Path, loss: str) -> None:
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        config = toy_config(loss=loss, precision=precision, max_epochs=3, dropout=0.0, item_id_dropout=0.0)
+        losses[precision] = [record["loss"] for record in toy_trainer(tmp_path / precision, config).fit().history]
+    assert losses["bfloat16"] != losses["float32"]
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.05)

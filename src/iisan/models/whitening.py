@@ -49,7 +49,10 @@ class Whitening(nn.Module):
         """Whitens the taps ``[n, D]`` (or ``[1, D]``), once: states that are whitened already come back as they are."""
         if states.whitened:
             return states
-        taps = [(tap - mean) @ matrix for tap, mean, matrix in zip(states.taps, self.mean, self.matrix, strict=True)]
+        # In bfloat16 the small differences that whitening brings out would be lost.
+        with torch.autocast(self.mean.device.type, enabled=False):
+            pairs = zip(states.taps, self.mean, self.matrix, strict=True)
+            taps = [(tap - mean) @ matrix for tap, mean, matrix in pairs]
         return replace(states, taps=taps, whitened=True)
 
     @torch.no_grad()

@@ -33,6 +33,11 @@ def forward_precision(precision: str, device: torch.device) -> contextlib.Abstra
     return contextlib.nullcontext()
 
 
+def full_precision(device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """The context of a loss: logits reach into the tens, where bfloat16 is coarse."""
+    return torch.autocast(device.type, enabled=False)
+
+
 def memory_in_use(device: torch.device) -> int | None:
     """Bytes in use: peak of the CUDA allocator, or resident memory of the process; None where neither is known."""
     if device.type == "cuda":

@@ -10,6 +10,7 @@ from iisan.data.split import Split, popularity
 from iisan.models.recommender import Recommender
 from iisan.states.sources import StateSource
 from iisan.training.batch_items import BatchItems
+from iisan.training.device import full_precision
 from iisan.training.losses.full_softmax import embed_catalogue, full_softmax_loss
 from iisan.training.losses.in_batch import in_batch_loss
 
@@ -35,15 +36,16 @@ class InBatchStep:
         batch = BatchItems.of(windows)
         items, user_states = self.model(self.source.gather(batch.rows), batch.rows, batch.inputs)
         owners, positions = batch.predicted.nonzero(as_tuple=True)
-        loss = in_batch_loss(
-            user_states[owners, positions].float(),
-            batch.slots[:, 1:][owners, positions] - 1,
-            owners,
-            items.float(),
-            self.log_popularity[batch.rows],
-            batch.counts,
-            batch.own,
-        )
+        with full_precision(windows.device):
+            loss = in_batch_loss(
+                user_states[owners, positions].float(),
+                batch.slots[:, 1:][owners, positions] - 1,
+                owners,
+                items.float(),
+                self.log_popularity[batch.rows],
+                batch.counts,
+                batch.own,
+            )
         return loss, len(owners)
 
 
@@ -71,5 +73,6 @@ class FullSoftmaxStep:
         items = embed_catalogue(self.model, self.source, self.rows, self.chunk)
         user_states = self.model.user_states(items, slots[:, :-1])
         predicted = slots[:, :-1] > 0
-        loss = full_softmax_loss(user_states[predicted].float(), slots[:, 1:][predicted] - 1, items.float())
+        with full_precision(windows.device):
+            loss = full_softmax_loss(user_states[predicted].float(), slots[:, 1:][predicted] - 1, items.float())
         return loss, int(predicted.sum())
