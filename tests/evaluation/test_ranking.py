@@ -71,6 +71,7 @@ def test_metrics_by_hand() -> None:
 @pytest.mark.parametrize("scores_at_once", [1, 1 << 25])
 def test_evaluation_of_a_small_log_by_hand(monkeypatch: pytest.MonkeyPatch, scores_at_once: int) -> None:
     monkeypatch.setattr(evaluate_module, "SCORES_AT_ONCE", scores_at_once)
+    monkeypatch.setattr(evaluate_module, "FEWEST_USERS", 1)
     histories = [[0, 1, 2, 3, 4], [0, 2, 0, 1, 0], [3, 3, 1, 5, 2]]
     users = np.repeat(np.arange(3), 5)
     log = Interactions(users, np.concatenate(histories), None, None, n_users=3, n_items=7)

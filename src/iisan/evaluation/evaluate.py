@@ -19,6 +19,8 @@ from iisan.evaluation.ranking import rank_targets
 Part = Literal["valid", "test"]
 # Scores held at once: 4 Mi floats are 16 MiB, which stay in cache on their way through the comparisons.
 SCORES_AT_ONCE = 1 << 22
+# Fewer would read the whole item table from memory for next to nothing.
+FEWEST_USERS = 16
 POPULAR_SHARE = 0.01
 
 ScoreUsers = Callable[[EvaluationBatch], tuple[Tensor, Tensor]]
@@ -99,7 +101,7 @@ def rank_users(score_users: ScoreUsers, split: Split, part: Part, max_length: in
 
 def user_batches(split: Split, part: Part, max_length: int) -> Iterator[EvaluationBatch]:
     """All users in batches whose scores fit in a bounded piece of memory."""
-    size = max(1, min(1024, SCORES_AT_ONCE // split.n_items))
+    size = max(FEWEST_USERS, min(1024, SCORES_AT_ONCE // split.n_items))
     for start in range(0, split.n_users, size):
         yield evaluation_batch(split, part, slice(start, start + size), max_length)
 

@@ -31,6 +31,8 @@ from iisan.states.sources import ItemStates, StateSource
 FORMAT_VERSION = 1
 # The cosine's scale is not learned beyond this (Radford et al. 2021 bound it so in CLIP).
 LARGEST_SCALE = 100.0
+# Scores held at once by `recommend`: 128 MiB.
+SCORES_AT_ONCE = 1 << 25
 _CONFIG = "config.json"
 _WEIGHTS = "model.safetensors"
 
@@ -190,6 +192,7 @@ class Recommender(
         if k < 1:
             raise UserError(f"{k} items cannot be recommended", how="ask for 1 or more")
         rows = [self.known_rows(history) for history in histories]
+        batch_size = max(1, min(batch_size, SCORES_AT_ONCE // len(self.table)))
         lists: list[list[Recommendation]] = []
         for start in range(0, len(rows), batch_size):
             lists.extend(self._recommend_batch(rows[start : start + batch_size], k, exclude_seen))

@@ -81,16 +81,23 @@ class _Kept:
     def _fill(
         self, source: StateSource, name: str, whiten: Callable[[str, ItemStates], ItemStates], device: torch.device
     ) -> None:
-        parts: list[ItemStates] = []
-        for rows in torch.split(torch.arange(source.n_items), CHUNK):
-            parts.append(whiten(name, source.gather(rows)[name]))
-        self._whitened = parts[0].whitened
-        for tap, first in enumerate(parts[0].taps):
-            constant = len(first) == 1 and source.n_items > 1
-            whole = first if constant else torch.cat([part.taps[tap] for part in parts])
-            self._taps.append(whole.to(device))
-        if parts[0].available is not None:
-            self._available = torch.cat([part.available for part in parts if part.available is not None]).to(device)
+        n = source.n_items
+        for rows in torch.split(torch.arange(n), CHUNK):
+            states = whiten(name, source.gather(rows)[name])
+            if not self._taps:
+                self._whitened = states.whitened
+                self._taps = [self._room(tap, n, len(rows), device) for tap in states.taps]
+            for kept, tap in zip(self._taps, states.taps, strict=True):
+                kept[rows.to(device) if len(kept) == n else slice(None)] = tap.to(device)
+            if states.available is not None:
+                if self._available is None:
+                    self._available = torch.ones(n, dtype=torch.bool, device=device)
+                self._available[rows.to(device)] = states.available.to(device)
+
+    @staticmethod
+    def _room(tap: Tensor, n: int, rows: int, device: torch.device) -> Tensor:
+        """Room for a tap of the whole catalogue; one row where it came as one for several items."""
+        return torch.empty(1 if len(tap) == 1 < rows else n, tap.shape[1], device=device)
 
     def gather(self, rows: Tensor) -> ItemStates:
         rows = rows.to(self._taps[0].device)
