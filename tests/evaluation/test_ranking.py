@@ -17,6 +17,8 @@ from iisan.evaluation.evaluate import evaluate
 from iisan.evaluation.metrics import hit_rate, mean_reciprocal_rank, ndcg
 from iisan.evaluation.ranking import rank_targets
 
+NOBODY = (torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long))
+
 
 def slow_rank(scores: list[float], target: int, candidates: set[int], excluded: set[int]) -> float:
     """Mean place of the target over all ways to break ties, in a sorted list; the last place where it is left out."""
@@ -44,20 +46,23 @@ def test_ranks_equal_sorting(data: st.DataObject) -> None:
     users = torch.tensor([user for user, _ in pairs], dtype=torch.long)
     rows = torch.tensor([item for _, item in pairs], dtype=torch.long)
     # With one-hot items the user states are the scores themselves.
-    ranks = rank_targets(torch.tensor(scores), torch.eye(n_items), torch.tensor(targets), mask, (users, rows))
+    ranking = rank_targets(torch.tensor(scores), torch.eye(n_items), torch.tensor(targets), mask, (users, rows))
     expected = [slow_rank(scores[u], targets[u], candidates, excluded[u]) for u in range(n_users)]
-    assert ranks.tolist() == expected
+    assert ranking.paper.tolist() == expected
+    kept = [slow_rank(scores[u], targets[u], candidates, excluded[u] - {targets[u]}) for u in range(n_users)]
+    assert ranking.keep_target.tolist() == kept
 
 
 def test_a_model_that_scores_everything_alike_is_in_the_middle() -> None:
-    ranks = rank_targets(torch.zeros(1, 2), torch.zeros(101, 2), torch.tensor([3]), torch.ones(101, dtype=torch.bool))
-    assert ranks.item() == 51
+    everything = torch.ones(101, dtype=torch.bool)
+    ranking = rank_targets(torch.zeros(1, 2), torch.zeros(101, 2), torch.tensor([3]), everything, NOBODY)
+    assert ranking.paper.item() == 51
 
 
 def test_scores_that_are_not_numbers_are_refused() -> None:
     with pytest.raises(ValueError, match="diverged"):
         rank_targets(
-            torch.full((1, 2), torch.nan), torch.ones(3, 2), torch.tensor([0]), torch.ones(3, dtype=torch.bool)
+            torch.full((1, 2), torch.nan), torch.ones(3, 2), torch.tensor([0]), torch.ones(3, dtype=torch.bool), NOBODY
         )
 
 

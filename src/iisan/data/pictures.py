@@ -10,7 +10,7 @@ from PIL import Image, UnidentifiedImageError
 
 from iisan.data.media_paths import BadMediaError
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+PICTURE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 
 PictureCheck = Literal["header", "full"]
 
@@ -30,14 +30,14 @@ def check_picture(path: Path, check: PictureCheck, max_pixels: int) -> None:
         with warnings.catch_warnings():
             # Pillow warns about large pictures; the limit below is the one that counts.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as picture:
+            with Image.open(path, formats=PICTURE_FORMATS) as picture:
                 _check_size(path, picture.width * picture.height, max_pixels)
                 if check == "full":
                     picture.load()
     except Image.DecompressionBombError:
         raise BadMediaError("too_large", f"{path} has far too many pixels", _SMALLER) from None
     except UnidentifiedImageError:
-        known = ", ".join(FORMATS)
+        known = ", ".join(PICTURE_FORMATS)
         raise BadMediaError("unreadable", f"{path} is no picture of a known format ({known})", "convert it") from None
     except (OSError, ValueError, SyntaxError, EOFError, ArithmeticError, IndexError) as error:
         # Pillow's decoders let these out on damaged files, besides OSError.

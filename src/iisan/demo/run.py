@@ -111,8 +111,12 @@ def _import_shop(folder: Path, shop: ShopConfig, overwrite: bool, progress: Prog
     if folder.exists() and any(folder.iterdir()):
         if not mark.is_file():
             raise UserError("there is something else", where=str(folder), how="name another folder with --output")
-        if overwrite or mark.read_text(encoding="utf-8") != shop.model_dump_json():
-            shutil.rmtree(folder)
+        if overwrite:
+            _remove_own(folder)
+        elif mark.read_text(encoding="utf-8") != shop.model_dump_json():
+            raise UserError(
+                "a demo with another shop is there", where=str(folder), how="add --overwrite, or another --output"
+            )
     folder.mkdir(parents=True, exist_ok=True)
     mark.write_text(shop.model_dump_json(), encoding="utf-8")
     if not (folder / "shop").exists():
@@ -124,6 +128,13 @@ def _import_shop(folder: Path, shop: ShopConfig, overwrite: bool, progress: Prog
         items=tables / "items.csv", interactions=tables / "interactions.csv", image_column="image", name="sample shop"
     )
     return import_delimited(config, folder / "dataset", progress)
+
+
+def _remove_own(folder: Path) -> None:
+    """Removes what a demo made, and nothing that somebody put beside it."""
+    for name in ("shop", "dataset", "runs", "model"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    (folder / MARK).unlink(missing_ok=True)
 
 
 def _shoppers(model: Recommender, dataset: Dataset) -> list[Shopper]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from iisan.data.pictures import PICTURE_FORMATS
 from iisan.errors import UserError
 
 MAX_PIXELS = 80_000_000
@@ -24,6 +25,8 @@ def decode_image(source: Path | str | Image.Image) -> Image.Image:
     Returns:
         The picture in mode RGB, fully decoded.
 
+    Only the formats that an import lets in are tried: Pillow's reader of PostScript, for one, would start a program.
+
     Raises:
         UserError: The file is absent, empty, truncated, no picture, or has more than `MAX_PIXELS` pixels.
     """
@@ -31,7 +34,7 @@ def decode_image(source: Path | str | Image.Image) -> Image.Image:
         return _decode(source, "picture")
     name = str(source)
     try:
-        with Image.open(source) as image:
+        with Image.open(source, formats=PICTURE_FORMATS) as image:
             return _decode(image, name)
     except UserError:
         raise

@@ -14,13 +14,13 @@ from iisan.data.evaluation_batches import EvaluationBatch, evaluation_batch
 from iisan.data.split import Split
 from iisan.evaluation.metrics import ranking_metrics
 from iisan.evaluation.protocol import Protocol
-from iisan.evaluation.ranking import rank_targets
+from iisan.evaluation.ranking import Ranking, rank_targets
 
 Part = Literal["valid", "test"]
 # Scores held at once: 4 Mi floats are 16 MiB, which stay in cache on their way through the comparisons.
 SCORES_AT_ONCE = 1 << 22
 # Fewer would read the whole item table from memory for next to nothing.
-FEWEST_USERS = 16
+FEWEST_USERS = 64
 POPULAR_SHARE = 0.01
 
 ScoreUsers = Callable[[EvaluationBatch], tuple[Tensor, Tensor]]
@@ -64,17 +64,13 @@ def evaluate(
         max_length: Inputs a history is cut to.
         ks: List lengths of the metrics.
     """
-    candidates = torch.zeros(split.n_items, dtype=torch.bool)
-    candidates[torch.from_numpy(split.candidates)] = True
     shown = torch.zeros(split.n_items, dtype=torch.long)
     paper, kept, repeats = [], [], []
-    for batch in user_batches(split, part, max_length):
-        states, items = score_users(batch)
-        ranking = _RankedBatch(batch, states, items, candidates.to(items.device))
-        paper.append(ranking.paper())
-        kept.append(ranking.keep_target())
+    for ranking in _rankings(score_users, split, part, max_length):
+        paper.append(ranking.paper.cpu())
+        kept.append(ranking.keep_target.cpu())
         repeats.append(ranking.repeated.cpu())
-        shown += ranking.shown(max(ks))
+        shown += _times_shown(ranking.scores, max(ks))
     ranks: dict[Protocol, Tensor] = {"paper": torch.cat(paper), "keep_target": torch.cat(kept)}
     return Evaluation(
         part=part,
@@ -90,13 +86,19 @@ def evaluate(
 
 def rank_users(score_users: ScoreUsers, split: Split, part: Part, max_length: int) -> Tensor:
     """Ranks ``[U]`` under the paper's protocol alone, which is what training stops by."""
+    return torch.cat([ranking.paper.cpu() for ranking in _rankings(score_users, split, part, max_length)])
+
+
+def _rankings(score_users: ScoreUsers, split: Split, part: Part, max_length: int) -> Iterator[Ranking]:
     candidates = torch.zeros(split.n_items, dtype=torch.bool)
     candidates[torch.from_numpy(split.candidates)] = True
-    ranks = []
     for batch in user_batches(split, part, max_length):
         states, items = score_users(batch)
-        ranks.append(_RankedBatch(batch, states, items, candidates.to(items.device)).paper())
-    return torch.cat(ranks)
+        device = items.device
+        candidates = candidates.to(device)
+        users = torch.from_numpy(np.repeat(np.arange(len(batch)), np.diff(batch.seen_offsets))).to(device)
+        seen = (users, torch.from_numpy(batch.seen_items).to(device))
+        yield rank_targets(states, items, torch.from_numpy(batch.targets).to(device), candidates, seen)
 
 
 def user_batches(split: Split, part: Part, max_length: int) -> Iterator[EvaluationBatch]:
@@ -106,36 +108,11 @@ def user_batches(split: Split, part: Part, max_length: int) -> Iterator[Evaluati
         yield evaluation_batch(split, part, slice(start, start + size), max_length)
 
 
-class _RankedBatch:
-    """The rankings of one batch of users under each protocol."""
-
-    def __init__(self, batch: EvaluationBatch, states: Tensor, items: Tensor, candidates: Tensor) -> None:
-        self.states, self.items, self.candidates = states, items, candidates
-        self.targets = torch.from_numpy(batch.targets).to(items.device)  # [B]
-        lengths = np.diff(batch.seen_offsets)
-        self.seen_users = torch.from_numpy(np.repeat(np.arange(len(batch)), lengths)).to(items.device)
-        self.seen_items = torch.from_numpy(batch.seen_items).to(items.device)
-        self.is_target = self.seen_items == self.targets[self.seen_users]
-        self.repeated = torch.zeros(len(batch), dtype=torch.bool, device=items.device)
-        self.repeated[self.seen_users[self.is_target]] = True
-
-    def paper(self) -> Tensor:
-        return self._ranks(self.seen_users, self.seen_items)
-
-    def keep_target(self) -> Tensor:
-        others = ~self.is_target
-        return self._ranks(self.seen_users[others], self.seen_items[others])
-
-    def shown(self, k: int) -> Tensor:
-        """How often each item stands in the first `k` places, history left out, ``[N]``."""
-        scores = (self.states @ self.items.T).masked_fill_(~self.candidates, -torch.inf)
-        scores[self.seen_users, self.seen_items] = -torch.inf
-        best = scores.topk(min(k, scores.shape[1]), dim=1)
-        rows = best.indices[best.values != -torch.inf]
-        return torch.bincount(rows, minlength=scores.shape[1]).cpu()
-
-    def _ranks(self, users: Tensor, rows: Tensor) -> Tensor:
-        return rank_targets(self.states, self.items, self.targets, self.candidates, (users, rows)).cpu()
+def _times_shown(scores: Tensor, k: int) -> Tensor:
+    """How often each item stands in the first `k` places of ``[B, N]`` scores, ``[N]``."""
+    best = scores.topk(min(k, scores.shape[1]), dim=1)
+    rows = best.indices[best.values != -torch.inf]
+    return torch.bincount(rows, minlength=scores.shape[1]).cpu()
 
 
 def _popular_share(shown: Tensor, split: Split) -> float:

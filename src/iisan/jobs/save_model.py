@@ -19,6 +19,8 @@ def save_whole(model: Recommender, folder: Path) -> None:
     """
     draft, old = (folder.with_name(f".{folder.name}.{role}") for role in ("partial", "old"))
     try:
+        if old.exists() and not folder.exists():  # A kill between the two renames below left it so.
+            old.replace(folder)
         shutil.rmtree(draft, ignore_errors=True)
         model.save_pretrained(draft)
         shutil.rmtree(old, ignore_errors=True)

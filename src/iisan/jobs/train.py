@@ -33,6 +33,7 @@ from iisan.models.config import (
 )
 from iisan.models.item_table import ItemTable
 from iisan.models.recommender import Recommender
+from iisan.models.whitening import fits
 from iisan.states.cached_source import CachedSource
 from iisan.states.sources import ModalityShape, StateSource
 from iisan.states.store import HiddenStateStore
@@ -103,12 +104,14 @@ def train_recommender(job: TrainJob, config: TrainConfig, reporter: Reporter | N
         "training": config.model_dump(mode="json"),
         "dataset": {"name": dataset.name, "sha256": dataset.manifest.sha256},
     }
-    model = Recommender(recommender_config(config, source.modalities, dataset.n_items), details=details).to(device)
-    model.fit_whitening(source)
-    prepared = model.prepared(source)
+    present = {name: int((store.rows_of(dataset.item_ids) >= 0).sum()) for name, store in stores.items()}
+    shapes = recommender_config(config, source.modalities, dataset.n_items, present)
     resolved = {"preset": job.preset, **config.model_dump(mode="json")}
     facts = {key: details[key] for key in ("dataset", "encoders")}
     with run_folder(job.run, resolved, facts, overwrite=job.overwrite) as folder:
+        model = Recommender(shapes, details=details).to(device)
+        model.fit_whitening(source)
+        prepared = model.prepared(source)
         validate = Validation(prepared, split, config)
         with board or contextlib.nullcontext():
             told = Reporters(*(one for one in (reporter, board) if one is not None))
@@ -163,8 +166,18 @@ def _stores(dataset: Dataset, config: TrainConfig, folder: Path) -> dict[str, Hi
     return open_stores(dataset, names, folder)
 
 
-def recommender_config(config: TrainConfig, shapes: dict[str, ModalityShape], n_items: int) -> RecommenderConfig:
-    """The model that a training configuration and the shapes of the hidden states make."""
+def recommender_config(
+    config: TrainConfig, shapes: dict[str, ModalityShape], n_items: int, present: dict[str, int] | None = None
+) -> RecommenderConfig:
+    """The model that a training configuration and the shapes of the hidden states make.
+
+    Args:
+        config: How to train.
+        shapes: Taps and width of each modality.
+        n_items: ``N``.
+        present: How many items have each modality; by default all of them.
+    """
+    present = present or dict.fromkeys(shapes, n_items)
     return RecommenderConfig(
         item_encoder=_item_encoder_config(config, shapes, n_items),
         sequence_encoder=SasrecConfig(
@@ -174,24 +187,30 @@ def recommender_config(config: TrainConfig, shapes: dict[str, ModalityShape], n_
             n_heads=config.n_heads,
             dropout=config.dropout,
         ),
-        own_items=n_items if config.item_ids and config.method != "id" else None,
+        own_items=n_items if config.item_ids and config.method == "iisan" else None,
         own_dropout=config.item_id_dropout,
-        whitening=_whitening(config, shapes, n_items),
+        whitening=_whitening(config, shapes, present),
         similarity=config.similarity,
         temperature=config.temperature,
     )
 
 
-def _whitening(config: TrainConfig, shapes: dict[str, ModalityShape], n_items: int) -> dict[str, WhiteningConfig]:
+def _whitening(
+    config: TrainConfig, shapes: dict[str, ModalityShape], present: dict[str, int]
+) -> dict[str, WhiteningConfig]:
     """Which modalities are whitened; a covariance of more dimensions than a third of the items is mostly noise."""
     chosen = {
         name: WhiteningConfig(n_taps=shape.n_taps, width=shape.width)
         for name, shape in shapes.items()
-        if config.whiten == "yes" or (config.whiten == "auto" and n_items >= ITEMS_PER_DIMENSION * shape.width)
+        if config.whiten == "yes" or (config.whiten == "auto" and _worth_whitening(shape, present[name]))
     }
     if config.whiten == "auto" and shapes:
-        logger.info("whitened modalities: %s (%d items)", ", ".join(chosen) or "none", n_items)
+        logger.info("whitened modalities: %s", ", ".join(chosen) or "none, too few items or too wide an encoder")
     return chosen
+
+
+def _worth_whitening(shape: ModalityShape, n_items: int) -> bool:
+    return n_items >= ITEMS_PER_DIMENSION * shape.width and fits(shape.n_taps, shape.width)
 
 
 def _item_encoder_config(config: TrainConfig, shapes: dict[str, ModalityShape], n_items: int) -> ItemEncoderConfig:

@@ -131,11 +131,15 @@ class Recommender(
         Their inner products with the items are the logits: where the similarity is the cosine, the learned scale (at
         most 100) is in the user states.
         """
-        padded = torch.cat([items.new_zeros(1, items.shape[1]), items])
-        states: Tensor = self.sequence_encoder(nn.functional.embedding(slots, padded), slots > 0)
+        real = slots > 0
+        # Row 0 stands in for the padding and is wiped out: a zero row in front would mean a copy of the whole table.
+        histories = nn.functional.embedding((slots - 1).clamp_min(0), items) * real.unsqueeze(-1)
+        states: Tensor = self.sequence_encoder(histories, real)
         if self.log_scale is None:
             return states
-        return nn.functional.normalize(states.float(), dim=-1) * self.log_scale.exp().clamp_max(LARGEST_SCALE)
+        if self.training:  # A clamp of the product would leave a scale that is once too large without a gradient.
+            self.log_scale.data.clamp_(max=math.log(LARGEST_SCALE))
+        return nn.functional.normalize(states.float(), dim=-1) * self.log_scale.exp()
 
     def fit_whitening(self, source: StateSource) -> None:
         """Sets the whitening, if the model has one, from the states of the whole catalogue, before training."""
@@ -158,13 +162,21 @@ class Recommender(
         """Item embeddings in evaluation mode, `chunk` items at a time.
 
         Args:
-            source: Hidden states by catalogue row.
+            source: Hidden states by catalogue row, on the model's device.
             rows: ``[n]`` catalogue rows; all of them by default.
             chunk: Items a pass; bounds the memory.
 
         Returns:
             ``[n, d]`` fp32 on the model's device.
+
+        Raises:
+            UserError: Items have vectors of their own and the catalogue is of another size.
         """
+        if self.own is not None and source.n_items != self.own.table.num_embeddings:
+            raise UserError(
+                f"the catalogue has {source.n_items} items, the model learned {self.own.table.num_embeddings}",
+                how="use the catalogue that it was trained on",
+            )
         rows = torch.arange(source.n_items) if rows is None else rows
         training = self.training
         self.eval()

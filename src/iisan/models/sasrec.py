@@ -90,8 +90,13 @@ class Sasrec(nn.Module):
 
         Returns:
             ``[B, L, d]``; meaningless where `real` is False.
+
+        Raises:
+            ValueError: ``L`` is more than ``max_length``.
         """
         length = items.shape[1]
+        if length > self.max_length:
+            raise ValueError(f"histories of {length} items, but the model reads at most {self.max_length}")
         # A shorter history keeps the positions that it would have at full length: its last item is always at the end.
         positions = self.positions.weight[self.max_length - length :]  # [L, d]
         hidden = functional.dropout(self.norm(items + positions), self.dropout, self.training)

@@ -21,6 +21,11 @@ LARGEST_GAIN = 1e3
 LARGEST_MATRIX = 1 << 30
 
 
+def fits(n_taps: int, width: int) -> bool:
+    """Whether the matrices of so many taps of such a width are small enough to be kept."""
+    return n_taps * width**2 * 4 <= LARGEST_MATRIX
+
+
 class Whitening(nn.Module):
     """``(x − mean) · matrix`` for each tap, with the symmetric (ZCA) matrix.
 
@@ -37,10 +42,10 @@ class Whitening(nn.Module):
 
     def __init__(self, n_taps: int, width: int) -> None:
         super().__init__()
-        if n_taps * width**2 * 4 > LARGEST_MATRIX:
+        if not fits(n_taps, width):
             raise UserError(
                 f"whitening {n_taps} taps of width {width} takes {n_taps * width**2 * 4 / 2**30:.1f} GiB",
-                how="encode fewer taps or train with --no-whiten",
+                how="encode fewer taps or train with `--whiten no`",
             )
         self.register_buffer("mean", torch.zeros(n_taps, width))
         self.register_buffer("matrix", torch.eye(width).repeat(n_taps, 1, 1))

@@ -55,7 +55,9 @@ class TrainConfig(BaseModel):
 
     dim: int = Field(128, ge=1, description="Item embedding width d")
     head_layers: Literal[1, 2] = Field(1, description="Linear layers of each tower's head")
-    item_ids: bool = Field(True, description="Add a learned vector of each item's own to what its content says")
+    item_ids: bool = Field(
+        True, description="With iisan: add a learned vector of each item's own to what its content says"
+    )
     item_id_dropout: float = Field(0.5, ge=0, lt=1, description="How often that vector is left out in training")
     bottleneck: int = Field(64, ge=1, description="Inner width of the side network's blocks")
     n_layers: int = Field(2, ge=1, description="Layers of the sequence encoder")
