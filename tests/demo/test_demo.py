@@ -79,17 +79,30 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
 
 
+def test_another_shop_is_not_overwritten_unasked(finished: tuple[Path, str]) -> None:
+    folder, _ = finished
+    (folder / "mine.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(UserError, match="--overwrite"):
+        run_demo(folder, ShopConfig(n_items=65, n_shoppers=150))
+    assert (folder / "mine.txt").exists()
+    assert (folder / "model" / "config.json").exists()
+
+
 @pytest.mark.slow
 def test_each_modality_and_both_together_carry_signal(tmp_path: Path) -> None:
     """On the full shop: popularity < one modality < both, by several standard errors of a difference of users."""
     outcome = run_demo(tmp_path / "demo", ShopConfig())
     found = {name: ndcg(evaluation) for name, evaluation in outcome.evaluations.items()}
+    content = {"item_ids": False}
+    found["both"] = ndcg(trained(outcome.dataset, tmp_path / "both", **content))
+    found["intra"] = ndcg(trained(outcome.dataset, tmp_path / "intra", towers="intra", **content))
     for name in ("text", "image"):
-        found[name] = ndcg(trained(outcome.dataset, tmp_path / name, modalities=[name]))
+        found[name] = ndcg(trained(outcome.dataset, tmp_path / name, modalities=[name], **content))
     print(found)
     assert found["text"] > 2 * found["popularity"]
     assert found["image"] > 2 * found["popularity"]
-    assert found["iisan"] > max(found["text"], found["image"]) + 0.01
+    assert found["both"] > max(found["text"], found["image"]) + 0.01
+    assert found["both"] > found["intra"]
     assert found["iisan"] > found["frozen"]
 
 

@@ -105,3 +105,10 @@ def test_floating_point_pixels_are_refused(tmp_path: Path) -> None:
     Image.fromarray(np.ones((4, 4), dtype=np.float32)).save(tmp_path / "raw.tiff")
     with pytest.raises(UserError, match="floating-point"):
         decode_image(tmp_path / "raw.tiff")
+
+
+def test_a_format_that_an_import_refuses_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n")
+    with pytest.raises(UserError, match=r"picture\.png.*cannot be decoded"):
+        decode_image(path)

@@ -307,3 +307,16 @@ def test_a_trained_model_survives_saving_too(trained: TrainOutcome) -> None:
     assert {path.name for path in trained.folder.iterdir()} == FILES
     for name, value in trained.model.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], value)
+
+
+def test_histories_longer_than_the_model_reads_are_refused() -> None:
+    model = build()
+    items = torch.randn(N, 8)
+    with pytest.raises(ValueError, match="at most 4"):
+        model.user_states(items, torch.ones(1, LENGTH + 1, dtype=torch.long))
+
+
+def test_a_catalogue_of_another_size_is_refused_where_items_have_vectors_of_their_own() -> None:
+    model = build()
+    with pytest.raises(UserError, match="13 items, the model learned 12"):
+        model.embed_items(RandomSource({"image": (2, 6), "text": (3, 8)}, N + 1))

@@ -96,6 +96,7 @@ def train_recommender(job: TrainJob, config: TrainConfig, reporter: Reporter | N
     dataset = Dataset.open(job.dataset)
     split = make_split(dataset, config)
     stores = _stores(dataset, config, states_folder(job.dataset, job.states))
+    _warn_of_other_pooling(job.preset, stores)
     device = resolve_device(config.device)
     source = CachedSource(stores, dataset.item_ids, device=device)
     torch.manual_seed(config.seed)
@@ -122,6 +123,13 @@ def train_recommender(job: TrainJob, config: TrainConfig, reporter: Reporter | N
         model.item_table = ItemTable(dataset.item_ids, dataset.titles, embeddings, offered)
         save_whole(model, folder / MODEL)
     return TrainOutcome(model, result, folder / MODEL, split)
+
+
+def _warn_of_other_pooling(preset: Preset, stores: dict[str, HiddenStateStore]) -> None:
+    for name, store in stores.items():
+        pooling = store.manifest.encoder.get("pooling")
+        if preset == "paper" and pooling != "first":
+            logger.warning("the paper pools by the first token, the states of %s by %s", name, pooling)
 
 
 class Validation:

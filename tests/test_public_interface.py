@@ -1,0 +1,39 @@
+"""What the package exports: each name exists, has a docstring, and each verb has its function."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+import iisan
+
+NAMES = [name for name in iisan.__all__ if name != "__version__"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_exists_and_is_documented(name: str) -> None:
+    exported = getattr(iisan, name)
+    assert inspect.getdoc(exported)
+    assert exported.__name__ == name
+
+
+def test_every_verb_has_a_function() -> None:
+    verbs = {
+        "import_delimited",
+        "import_iisan",
+        "encode_dataset",
+        "describe_store",
+        "verify_store",
+        "train_recommender",
+        "evaluate_model",
+        "recommend",
+        "import_checkpoint",
+        "run_demo",
+    }
+    assert verbs <= set(NAMES)
+
+
+def test_a_name_that_is_not_there_says_so() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = iisan.nonsense
