@@ -46,10 +46,6 @@ class ItemTable:
         """The catalogue row of an item, or None where it is unknown."""
         return self._row.get(item_id)
 
-    def to(self, device: torch.device | str) -> ItemTable:
-        """The same table with its tensors on `device`."""
-        return ItemTable(self.item_ids, self.titles, self.embeddings.to(device), self.recommendable.to(device))
-
     def save(self, folder: Path) -> None:
         """Writes ``items.parquet`` and ``item_embeddings.safetensors``."""
         columns = {
