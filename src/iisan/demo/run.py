@@ -27,9 +27,8 @@ Progress = Callable[[int, int | None, str], None]
 PICTURE_SIZE = 112
 MARK = "shop.json"
 N_SHOPPERS_SHOWN = 2
-# Histories that a method may learn from in all, so that the demo stays within minutes: 50 epochs of the full shop.
-HISTORIES_SEEN = 75_000
-MOST_EPOCHS = 100
+# Epochs that each method may take, so that the demo stays within minutes.
+MOST_EPOCHS = 40
 
 
 @dataclass(frozen=True)
@@ -89,9 +88,8 @@ def run_demo(
     dataset = _import_shop(folder, shop, overwrite, progress)
     encode_dataset(_encode_job(dataset.path), progress)
     evaluations: dict[str, Evaluation] = {}
-    max_epochs = max(1, min(MOST_EPOCHS, HISTORIES_SEEN // shop.n_shoppers))
     for method in ("frozen", "iisan"):
-        config = TrainConfig.preset("default", method=method, seed=seed, max_epochs=max_epochs)
+        config = TrainConfig.preset("default", method=method, seed=seed, max_epochs=MOST_EPOCHS)
         job = TrainJob(dataset=dataset.path, run=folder / "runs" / method)
         outcome = train_recommender(job, config, reporter(method) if reporter else None)
         evaluated = evaluate_model(EvaluateJob(model=str(outcome.folder), dataset=dataset.path))
