@@ -30,7 +30,7 @@ class DemoOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     output: Path = Field(Path("demo"), description="Folder for everything that the demo makes")
-    quick: bool = Field(False, description="A smaller shop, in about a minute")
+    quick: bool = Field(False, description="A smaller shop, in a minute or two")
     seed: int = Field(0, ge=0, description="Seed of the training")
     overwrite: bool = Field(False, description="Start again instead of using what an earlier demo left")
 
