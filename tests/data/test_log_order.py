@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -78,3 +80,15 @@ def test_first_appearance(codes: list[int]) -> None:
     order = list(dict.fromkeys(codes))
     assert old.tolist() == order
     assert renumbered.tolist() == [order.index(code) for code in codes]
+
+
+@given(rows=ROWS)
+def test_interactions_out_of_order_are_counted(rows: list[Row]) -> None:
+    observed = order_log(raw_log(rows, timed=True), list("abcd"), unknown_items="error").observed
+    expected = 0
+    for user in {row[0] for row in rows}:
+        places = [place for place, row in enumerate(rows) if row[0] == user]
+        in_time = sorted(places, key=lambda place: rows[place][2])
+        expected += sum(later < earlier for earlier, later in pairwise(in_time))
+    assert observed == {"out_of_order": expected}
+    assert order_log(raw_log(rows, timed=False), list("abcd"), unknown_items="error").observed == {}

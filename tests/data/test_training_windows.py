@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -52,10 +53,10 @@ def test_each_transition_is_predicted_once(histories: list[list[int]], length: i
     # Items are replaced by distinct numbers, so that each transition can be told from the others.
     items = np.arange(sum(map(len, histories)))
     split = split_of(histories)
-    numbered = Split(len(items), split.users, split.offsets, items, items, np.zeros(len(items), dtype=np.int64))
+    numbered = replace(split, n_items=len(items), train=replace(split.train, items=items))
     windows = training_windows(numbered, length)
     predicted = [(int(a) - 1, int(b) - 1) for window in windows for a, b in pairwise(window) if a > 0]
-    starts, ends = split.bounds("train")
+    starts, ends = split.train.starts, split.train.ends
     expected = [(at, at + 1) for start, end in zip(starts, ends, strict=True) for at in range(start, end - 1)]
     assert sorted(predicted) == expected
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -112,3 +114,105 @@ def test_a_format_that_an_import_refuses_is_not_read(tmp_path: Path) -> None:
     path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n")
     with pytest.raises(UserError, match=r"picture\.png.*cannot be decoded"):
         decode_image(path)
+
+
+def png(width: int, depth: int, colour: int, row: bytes, *chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG of one row, chunk by chunk."""
+    head = struct.pack(">IIBBBBB", width, 1, depth, colour, 0, 0, 0)
+    parts = [(b"IHDR", head), *chunks, (b"IDAT", zlib.compress(b"\0" + row)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts
+    )
+
+
+def grey(*levels: int) -> list[list[int]]:
+    return [[level] * 3 for level in levels]
+
+
+PALETTE = (b"PLTE", bytes([255, 0, 0, 0, 255, 0, 0, 0, 255, 9, 9, 9]))
+DEEP = struct.pack(">4H", 0, 0x0100, 0x8000, 0xFFFF)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (png(4, 16, 0, DEEP), grey(0, 1, 128, 255)),
+        (png(4, 16, 0, DEEP, (b"tRNS", b"\x80\0")), grey(0, 1, 255, 255)),
+        (png(1, 16, 2, struct.pack(">3H", 0x8000, 0x0100, 0xFFFF)), [[128, 1, 255]]),
+        (png(2, 16, 4, struct.pack(">4H", 0x8000, 0, 0x4000, 0xFFFF)), grey(255, 64)),
+        (png(2, 16, 6, struct.pack(">8H", 0, 0, 0, 0, 0x4000, 0x8000, 0xFF00, 0xFFFF)), [[255] * 3, [64, 128, 255]]),
+        (png(8, 1, 0, b"\xa1"), grey(255, 0, 255, 0, 0, 0, 0, 255)),
+        (png(8, 1, 0, b"\xa1", (b"tRNS", b"\0\0")), grey(*[255] * 8)),
+        (png(4, 2, 0, b"\x1b"), grey(0, 85, 170, 255)),
+        (png(4, 4, 0, b"\x0f\x80"), grey(0, 255, 136, 0)),
+        (
+            png(
+                4, 2, 3, b"\x1b", (b"PLTE", bytes([255, 0, 0, 0, 255, 0, 0, 0, 255, 9, 9, 9])), (b"tRNS", b"\xff\0\x80")
+            ),
+            [[255, 0, 0], [255, 255, 255], [127, 127, 255], [9, 9, 9]],
+        ),
+        (png(2, 8, 0, b"\x10\x20", (b"tRNS", b"\0\x10")), grey(255, 32)),
+    ],
+)
+def test_depths_and_transparency_of_png(content: bytes, expected: list[list[int]], tmp_path: Path) -> None:
+    (tmp_path / "x.png").write_bytes(content)
+    assert np.asarray(decode_image(tmp_path / "x.png"))[0].tolist() == expected
+
+
+@pytest.mark.parametrize("form", ["TIFF", "PNG", "WEBP", "JPEG"])
+@pytest.mark.parametrize(
+    ("orientation", "corners"),
+    [
+        # The corners of the stored picture are A B / C D; what is shown, read row by row.
+        (1, "ABCD"),
+        (2, "BADC"),
+        (3, "DCBA"),
+        (4, "CDAB"),
+        (5, "ACBD"),
+        (6, "CADB"),
+        (7, "DBCA"),
+        (8, "BDAC"),
+    ],
+)
+def test_every_exif_orientation(form: str, orientation: int, corners: str, tmp_path: Path) -> None:
+    colours = {"A": RED, "B": (0, 255, 0), "C": BLUE, "D": (255, 255, 0)}
+    image = Image.new("RGB", (32, 16))
+    for letter, at in zip("ABCD", [(0, 0), (16, 0), (0, 8), (16, 8)], strict=True):
+        image.paste(colours[letter], (*at, at[0] + 16, at[1] + 8))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"quality": 100, "subsampling": 0} if form == "JPEG" else {"lossless": True} if form == "WEBP" else {}
+    image.save(tmp_path / "x", form, exif=exif, **options)
+    shown = decode_image(tmp_path / "x")
+    width, height = shown.size
+    assert (width > height) == (orientation < 5)
+    places = [(x, y) for y in (height // 4, 3 * height // 4) for x in (width // 4, 3 * width // 4)]
+    for place, letter in zip(places, corners, strict=True):
+        assert near(shown.getpixel(place), colours[letter]), (place, letter)
+
+
+@pytest.mark.parametrize("form", ["GIF", "PNG", "WEBP", "TIFF", "MPO"])
+def test_the_first_of_several_frames(form: str, tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (16, 16), colour) for colour in (BLUE, RED)]
+    frames[0].save(tmp_path / "x", form, save_all=True, append_images=frames[1:])
+    shown = decode_image(tmp_path / "x")
+    assert shown.size == (16, 16)
+    assert near(shown.getpixel((8, 8)), BLUE)
+
+
+def test_inks_are_not_taken_for_light(tmp_path: Path) -> None:
+    inks = {"white": (0, 0, 0, 0), "cyan": (255, 0, 0, 0), "black": (0, 0, 0, 255), "red": (0, 255, 255, 0)}
+    expected = {"white": WHITE, "cyan": (0, 255, 255), "black": (0, 0, 0), "red": RED}
+    for name, ink in inks.items():
+        for form in ("JPEG", "TIFF"):
+            Image.new("CMYK", (16, 16), ink).save(tmp_path / "x", form)
+            assert near(decode_image(tmp_path / "x").getpixel((8, 8)), expected[name]), (name, form)
+
+
+def test_32_bits_are_read_where_they_hold_16(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0, 0x8000, 0xFFFF]], dtype=np.int32)).save(tmp_path / "x.tiff")
+    assert np.asarray(decode_image(tmp_path / "x.tiff"))[0].tolist() == grey(0, 128, 255)
+    for value in (0x10000, -1):
+        Image.fromarray(np.array([[0, value]], dtype=np.int32)).save(tmp_path / "x.tiff")
+        with pytest.raises(UserError, match=r"x\.tiff.*32-bit pixels of unknown range"):
+            decode_image(tmp_path / "x.tiff")

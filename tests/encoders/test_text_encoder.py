@@ -10,6 +10,7 @@ import torch
 import transformers
 
 from iisan.encoders import TextEncoder, find_constant_taps
+from iisan.encoders.text import CHARACTERS_A_TOKEN
 from iisan.errors import UserError
 from tiny_encoders import CAUSAL, NO_FIRST_TEXT, TEXT_MODELS, texts
 
@@ -171,3 +172,16 @@ def test_a_first_word_is_no_constant(text_encoder: Make) -> None:
 def test_all_taps_constant_is_refused(text_encoder: Make) -> None:
     with pytest.raises(UserError, match="same for every item"):
         find_constant_taps(text_encoder("bert", taps=[0]))
+
+
+@pytest.mark.parametrize("name", MASKED)
+def test_a_text_that_is_not_read_to_its_end_has_the_same_tokens(
+    name: str, text_encoder: Make, model_folder: Callable[[str], Path]
+) -> None:
+    encoder = text_encoder(name, pooling="last" if name in CAUSAL else "mean", taps="all", max_tokens=20)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(model_folder(name))
+    limit = CHARACTERS_A_TOKEN * 20
+    long = " ".join(texts(50)) * 40
+    for text in (long, " " * (limit + 9) + "red toy", "x" * (limit + 9) + " toy", long[: limit - 1] + "   toy", "red"):
+        expected = tokenizer(text, truncation=True, max_length=20)["input_ids"]
+        assert encoder.prepare([text])["input_ids"][0].tolist() == expected

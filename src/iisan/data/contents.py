@@ -9,9 +9,11 @@ from pathlib import Path
 
 from iisan.data.interactions import Interactions
 from iisan.data.manifest import RESERVED_COLUMNS, DatasetSource
+from iisan.data.picture_source import PictureSource
 from iisan.errors import UserError
 
 Texts = Sequence[str | None]
+Images = Texts | PictureSource
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,11 +25,12 @@ class DatasetContents:
         item_ids: Ids of the catalogue ``[N]``, distinct.
         titles: Display titles ``[N]``, None where unknown.
         texts: Text of each item ``[N]`` by text modality; None or blank where it has none.
-        images: Picture of each item ``[N]`` by image modality: a POSIX path relative to ``media_root``, or None.
+        images: Pictures of the items ``[N]`` by image modality: POSIX paths relative to ``media_root``, None where an
+            item has none; or a source of pictures that are elsewhere, such as in a table or in tar archives.
         attributes: Further columns ``[N]`` by name, kept as text.
         user_ids: Ids of the users ``[U]``, by first appearance in the log.
         interactions: The log, ordered as :class:`~iisan.data.interactions.Interactions` says.
-        media_root: Folder that pictures are relative to; needed where there are image modalities.
+        media_root: Folder that paths of pictures are relative to; needed where there are any.
         source: Where the data came from.
     """
 
@@ -35,7 +38,7 @@ class DatasetContents:
     item_ids: Sequence[str]
     titles: Texts
     texts: Mapping[str, Texts]
-    images: Mapping[str, Texts]
+    images: Mapping[str, Images]
     user_ids: Sequence[str]
     interactions: Interactions
     attributes: Mapping[str, Texts] = field(default_factory=dict)

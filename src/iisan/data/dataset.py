@@ -119,6 +119,17 @@ class Dataset:
             paths.append(None if reference is None else found[reference])
         return paths
 
+    def having(self, modality: str) -> list[bool]:
+        """Which items ``[N]`` have a modality; no file of it is looked at.
+
+        Raises:
+            UserError: There is no such modality.
+        """
+        if modality in self.manifest.modalities:
+            return [value is not None for value in self._item_column(modality)]
+        there = ", ".join(self.manifest.modalities) or "none"
+        raise UserError(f"no modality {modality!r}", where=str(self.path), how=f"there are: {there}")
+
     def attribute(self, name: str) -> list[str | None]:
         """A further item column ``[N]``, as text.
 

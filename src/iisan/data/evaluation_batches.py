@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from iisan.data.interactions import Rows
-from iisan.data.split import Split
+from iisan.data.split import Split, TargetPart
 from iisan.data.windows import check_length, right_aligned
 
 
@@ -36,7 +35,7 @@ class EvaluationBatch:
 
 def evaluation_batch(
     split: Split,
-    part: Literal["valid", "test"],
+    part: TargetPart,
     users: slice | Sequence[int] | npt.NDArray[np.int64],
     length: int,
 ) -> EvaluationBatch:
@@ -45,22 +44,22 @@ def evaluation_batch(
     Args:
         split: The split.
         part: Which target.
-        users: Positions ``0..U-1`` in the split.
+        users: Positions ``0..U-1`` among the users of the part.
         length: Inputs L; longer histories lose their oldest items.
 
     Raises:
         UserError: ``length`` is below 1.
     """
     check_length(length)
-    chosen = np.arange(split.n_users)[users]
-    starts, ends = split.bounds(part)
-    starts, before_target = starts[chosen], ends[chosen] - 1
+    histories = split.histories(part)
+    chosen = np.arange(len(histories))[users]
+    starts, before_target = histories.starts[chosen], histories.ends[chosen] - 1
     lengths = before_target - starts
     seen_offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     positions = np.arange(seen_offsets[-1]) + np.repeat(starts - seen_offsets[:-1], lengths)
     return EvaluationBatch(
-        inputs=right_aligned(split.items, starts, before_target, length),
-        targets=split.items[before_target],
+        inputs=right_aligned(histories.items, starts, before_target, length),
+        targets=histories.items[before_target],
         seen_offsets=seen_offsets,
-        seen_items=split.items[positions],
+        seen_items=histories.items[positions],
     )

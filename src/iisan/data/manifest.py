@@ -44,6 +44,9 @@ class DatasetSource(BaseModel):
     importer: str = Field(description="Name of the importer, or 'library' for data handed over in memory.")
     options: dict[str, Any] = Field(default_factory=dict, description="The importer's options as it ran.")
     dropped: dict[str, int] = Field(default_factory=dict, description="What the import left out, counted by reason.")
+    observed: dict[str, int] = Field(
+        default_factory=dict, description="What the import saw and the dataset no longer shows, counted by name."
+    )
 
 
 class DatasetManifest(BaseModel):

@@ -1,4 +1,4 @@
-"""The leave-one-out split (contract point 10): last item for the test, the one before it for validation."""
+"""What a split makes of a log: histories to train on, and histories whose last item is to be found."""
 
 from __future__ import annotations
 
@@ -8,47 +8,69 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from iisan.data.dataset import Dataset
+from iisan.data.histories import Histories
 from iisan.data.interactions import Interactions, Rows
 from iisan.errors import UserError
 
 Part = Literal["train", "valid", "test"]
+TargetPart = Literal["valid", "test"]
+SplitKind = Literal["leave_one_out", "global_time"]
 Catalogue = Literal["all", "interacted"]
 
-# A user needs one item to learn from, one validation and one test target.
-SHORTEST = 3
-HELD_OUT: dict[Part, int] = {"train": 2, "valid": 1, "test": 0}
+
+@dataclass(frozen=True)
+class Unranked:
+    """Users that have a target in a part and are not in it all the same.
+
+    Attributes:
+        new: They have no history before the target.
+        held_out: Their target is a held-out item, or nothing but held-out items stands before it.
+    """
+
+    new: int = 0
+    held_out: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Histories of the users that are kept, as one flat array with offsets.
+    """Training histories, and validation and test histories whose last item is the target.
+
+    The users of the parts may differ: a position ``0..U-1`` counts within its part.
 
     Attributes:
+        kind: How the log was split.
         n_items: Size N of the catalogue.
-        users: User rows ``[U]``, int64, by first appearance in the log.
-        offsets: Bounds of each user's history in ``items``, ``[U + 1]``, int64.
-        items: Catalogue rows ``[M]``, int64, oldest first, both targets included.
-        candidates: Catalogue rows that are ranked ``[C]``, int64, ascending.
+        users: Rows of the users that are kept, whether or not every part has them, int64, ascending.
+        train: Histories to learn from.
+        valid: Histories of the validation part.
+        test: Histories of the test part.
+        trained: Which interactions of the log are learned from ``[M]``.
+        n_interactions: Interactions of the log that stand in any of the histories.
+        candidates: Catalogue rows that are ranked in the test part ``[C]``, int64, ascending.
         train_counts: How often each item occurs in the training histories ``[N]``, int64.
+        held_out: Catalogue rows that neither training nor validation may see, int64, ascending.
+        unranked: Users that had to be left out of a part.
+        cuts: Where the log was cut by time: validation is at or after the first, test at or after the second.
     """
 
+    kind: SplitKind
     n_items: int
     users: Rows
-    offsets: Rows
-    items: Rows
+    train: Histories
+    valid: Histories
+    test: Histories
+    trained: npt.NDArray[np.bool_]
+    n_interactions: int
     candidates: Rows
     train_counts: Rows
+    held_out: Rows
+    unranked: dict[TargetPart, Unranked]
+    cuts: tuple[float, float] | None = None
 
     @property
     def n_users(self) -> int:
-        """Users U that are kept."""
+        """Users that are kept."""
         return len(self.users)
-
-    @property
-    def n_interactions(self) -> int:
-        """Interactions M that are kept."""
-        return len(self.items)
 
     @property
     def n_train_interactions(self) -> int:
@@ -57,76 +79,100 @@ class Split:
 
     @property
     def n_candidates(self) -> int:
-        """Items C that are ranked."""
+        """Items C that are ranked in the test part."""
         return len(self.candidates)
 
-    def bounds(self, part: Part) -> tuple[Rows, Rows]:
-        """Start and end ``[U]`` of each user's history in ``items``; for valid and test the last item is the target."""
-        return self.offsets[:-1], self.offsets[1:] - HELD_OUT[part]
+    @property
+    def train_candidates(self) -> Rows:
+        """Candidates that are not held out, int64, ascending: what training and validation rank."""
+        if not len(self.held_out):
+            return self.candidates
+        return np.setdiff1d(self.candidates, self.held_out, assume_unique=True)
 
-    def targets(self, part: Literal["valid", "test"]) -> Rows:
-        """Catalogue row of each user's target ``[U]``."""
-        return self.items[self.bounds(part)[1] - 1]
+    def histories(self, part: Part) -> Histories:
+        """The histories of a part."""
+        parts: dict[Part, Histories] = {"train": self.train, "valid": self.valid, "test": self.test}
+        return parts[part]
+
+    def candidates_of(self, part: TargetPart) -> Rows:
+        """Catalogue rows that a part's targets are ranked among: in validation none that is held out."""
+        return self.candidates if part == "test" else self.train_candidates
+
+    def targets(self, part: TargetPart) -> Rows:
+        """Catalogue row of the target of each user of a part."""
+        return self.histories(part).targets
 
     def train_history(self, user: int) -> Rows:
-        """All but the last two items of a user, by position ``0..U-1``, oldest first."""
-        return self._history(user, "train", None)
+        """What is learned from a user of the training part, by position, oldest first."""
+        return self.train.history(user)
 
     def valid_history(self, user: int, length: int | None = None) -> Rows:
-        """All but the last item; the last one returned is the target. ``length`` cuts to that many inputs."""
-        return self._history(user, "valid", length)
+        """A validation history; the last item returned is the target. ``length`` cuts to that many inputs."""
+        return self.valid.history(user, length)
 
     def test_history(self, user: int, length: int | None = None) -> Rows:
-        """The whole history; the last one returned is the target. ``length`` cuts to that many inputs."""
-        return self._history(user, "test", length)
-
-    def _history(self, user: int, part: Part, length: int | None) -> Rows:
-        start, end = int(self.offsets[user]), int(self.offsets[user + 1]) - HELD_OUT[part]
-        return self.items[start if length is None else max(start, end - length - 1) : end]
+        """A test history; the last item returned is the target. ``length`` cuts to that many inputs."""
+        return self.test.history(user, length)
 
 
-def leave_one_out(
-    data: Dataset | Interactions,
+def join_parts(
+    kind: SplitKind,
+    log: Interactions,
+    users: Rows,
+    parts: dict[Part, Histories],
     *,
-    min_interactions: int = 5,
-    keep_last: int | None = None,
-    catalogue: Catalogue = "all",
+    catalogue: Catalogue,
+    held_out: Rows | None,
+    new: dict[TargetPart, int] | None = None,
+    cuts: tuple[float, float] | None = None,
 ) -> Split:
-    """Split each user's history into training items, validation target and test target.
-
-    The protocol of the paper is ``keep_last=13, catalogue="interacted"`` with inputs cut to the last 10.
+    """Make a split of its parts: leave held-out items out of training and validation, and count.
 
     Args:
-        data: A dataset or its log.
-        min_interactions: Users with fewer interactions are left out (before any cut), at least 3.
-        keep_last: Keep only that many last interactions of a user, at least 3; None keeps all.
-        catalogue: What is ranked: ``all`` items, or those that are ``interacted`` with in what is kept.
+        kind: How the log was split.
+        log: The log.
+        users: Rows of the users that are kept.
+        parts: Each part's histories as stretches of the log, validation and test with their targets.
+        catalogue: What is ranked: ``all`` items, or those that are ``interacted`` with in any of the histories.
+        held_out: Catalogue rows that neither training nor validation may see.
+        new: For each part, users with a target but no history.
+        cuts: Where the log was cut by time.
 
     Raises:
-        UserError: A number is too small, or no user has enough interactions.
+        UserError: A part is empty.
     """
-    _check_numbers(min_interactions, keep_last)
-    log = data.interactions if isinstance(data, Dataset) else data
-    counts = np.bincount(log.user, minlength=log.n_users)
-    kept = counts >= min_interactions
-    if not kept.any():
-        raise UserError(
-            f"no user has {min_interactions} interactions, the most is {counts.max(initial=0)}",
-            how="lower min_interactions or bring a larger log",
-        )
-    ends = np.cumsum(counts)
-    from_end = ends[log.user] - np.arange(len(log))
-    chosen = kept[log.user] if keep_last is None else kept[log.user] & (from_end <= keep_last)
-    lengths = counts[kept] if keep_last is None else np.minimum(counts[kept], keep_last)
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    items = log.item[chosen]
+    train, valid, test = parts["train"], parts["valid"], parts["test"]
+    trained = train.covered()
+    kept = trained | valid.covered() | test.covered()
+    n_valid = len(valid)
+    rows = np.empty(0, dtype=np.int64) if held_out is None else np.unique(held_out).astype(np.int64)
+    if len(rows):
+        of_held_out = np.isin(np.arange(log.n_items), rows)[log.item]
+        train = train.without(of_held_out)
+        valid = valid.chosen(~of_held_out[valid.last]).without(of_held_out, least=2)
+        trained &= ~of_held_out
+    for name, part in (("training", train), ("validation", valid), ("test", test)):
+        if not len(part):
+            raise UserError(f"the {name} part of the split is empty", how="bring a larger log or split it otherwise")
+    new = new or {}
+    interacted = np.flatnonzero(np.bincount(log.item[kept], minlength=log.n_items))
     return Split(
+        kind=kind,
         n_items=log.n_items,
-        users=np.flatnonzero(kept).astype(np.int64),
-        offsets=offsets,
-        items=items,
-        candidates=_candidates(items, log.n_items, catalogue),
-        train_counts=_train_counts(items, offsets, log.n_items),
+        users=users,
+        train=train,
+        valid=valid,
+        test=test,
+        trained=trained,
+        n_interactions=int(kept.sum()),
+        candidates=np.arange(log.n_items, dtype=np.int64) if catalogue == "all" else interacted.astype(np.int64),
+        train_counts=np.bincount(log.item[trained], minlength=log.n_items).astype(np.int64),
+        held_out=rows,
+        unranked={
+            "valid": Unranked(new=new.get("valid", 0), held_out=n_valid - len(valid)),
+            "test": Unranked(new=new.get("test", 0)),
+        },
+        cuts=cuts,
     )
 
 
@@ -134,25 +180,3 @@ def popularity(split: Split) -> npt.NDArray[np.float64]:
     """Share of each item among the training interactions ``[N]``, summing to 1 (contract point 9)."""
     share: npt.NDArray[np.float64] = split.train_counts / split.train_counts.sum()
     return share
-
-
-def _check_numbers(min_interactions: int, keep_last: int | None) -> None:
-    for name, value in (("min_interactions", min_interactions), ("keep_last", keep_last)):
-        if value is not None and value < SHORTEST:
-            raise UserError(
-                f"{name} is {value}, but a history needs {SHORTEST} items: one to learn from and two targets",
-                how=f"use {SHORTEST} or more",
-            )
-
-
-def _candidates(items: Rows, n_items: int, catalogue: Catalogue) -> Rows:
-    if catalogue == "all":
-        return np.arange(n_items, dtype=np.int64)
-    return np.flatnonzero(np.bincount(items, minlength=n_items)).astype(np.int64)
-
-
-def _train_counts(items: Rows, offsets: Rows, n_items: int) -> Rows:
-    training = np.ones(len(items), dtype=bool)
-    training[offsets[1:] - 1] = False
-    training[offsets[1:] - 2] = False
-    return np.bincount(items[training], minlength=n_items).astype(np.int64)

@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from iisan.data.manifest import MANIFEST_FILE
-from iisan.errors import UserError
+from iisan.errors import UserError, unwritable
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +53,8 @@ def staged_folder(output: Path, *, overwrite: bool) -> Iterator[Path]:
         partial, old = _sibling(output, "partial"), _sibling(output, "old")
         _clear_leftovers(output, partial, old)
         check_output(output, overwrite=overwrite)
-        _create(partial)
         try:
+            _create(partial)
             yield partial
             check_output(output, overwrite=overwrite)
             _swap_in(partial, output, old)
@@ -90,7 +90,7 @@ def _create(folder: Path) -> None:
 
 
 def _unwritable(folder: Path, error: OSError) -> UserError:
-    return UserError(f"cannot be written to ({error.strerror})", where=str(folder), how="choose another place")
+    return unwritable(folder, error, what="the folder")
 
 
 def _sibling(output: Path, role: str) -> Path:
@@ -98,17 +98,15 @@ def _sibling(output: Path, role: str) -> Path:
 
 
 def _swap_in(partial: Path, output: Path, old: Path) -> None:
-    replacing = (output / MANIFEST_FILE).is_file()
-    if replacing:
-        output.rename(old)
     try:
+        if (output / MANIFEST_FILE).is_file():
+            output.rename(old)
         partial.replace(output)
-    except OSError:
-        if replacing:
+    except BaseException:  # An interruption too must not leave the place empty.
+        if old.exists() and not output.exists():
             old.rename(output)
         raise
-    if replacing:
-        shutil.rmtree(old)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _clear_leftovers(output: Path, partial: Path, old: Path) -> None:

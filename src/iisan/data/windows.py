@@ -31,16 +31,16 @@ def training_windows(split: Split, length: int) -> npt.NDArray[np.int32]:
         UserError: ``length`` is below 1.
     """
     check_length(length)
-    starts, ends = split.bounds("train")
+    starts, ends = split.train.starts, split.train.ends
     per_user = -(-(ends - starts - 1) // length)
     first_window = np.cumsum(per_user) - per_user
-    user = np.repeat(np.arange(split.n_users), per_user)
+    user = np.repeat(np.arange(len(split.train)), per_user)
     from_end = per_user[user] - 1 - (np.arange(len(user)) - first_window[user])
     window_ends = ends[user] - from_end * length
     windows = np.empty((len(user), length + 1), dtype=np.int32)
     for at in range(0, len(user), CHUNK):
         part = slice(at, at + CHUNK)
-        windows[part] = right_aligned(split.items, starts[user[part]], window_ends[part], length + 1)
+        windows[part] = right_aligned(split.train.items, starts[user[part]], window_ends[part], length + 1)
     return windows
 
 

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from iisan.data.checksum import sha256_of_file
-from iisan.data.contents import DatasetContents, Texts
+from iisan.data.contents import DatasetContents, Images, Texts
 from iisan.data.dataset import Dataset
+from iisan.data.folder_pictures import FolderPictures
 from iisan.data.interactions import Interactions
 from iisan.data.manifest import (
     INTERACTIONS_FILE,
@@ -23,9 +24,11 @@ from iisan.data.manifest import (
     DatasetCounts,
     DatasetManifest,
 )
-from iisan.data.media import MediaFile, MediaIntake, MediaPolicy, Progress
+from iisan.data.media import MediaFile, MediaPolicy, Progress
+from iisan.data.media_intake import MediaIntake
+from iisan.data.picture_source import PictureSource
 from iisan.data.staging import staged_folder
-from iisan.errors import UserError
+from iisan.errors import UserError, unwritable
 
 ROW_GROUP = 1 << 20
 
@@ -53,23 +56,32 @@ def write_dataset(
         UserError: The contents do not fit together, a media file is bad, or the place is taken or not writable.
     """
     contents.check()
-    if contents.images and contents.media_root is None:
-        raise UserError("there are pictures but no media folder", where=contents.name, how="give media_root")
+    sources = {name: _source(contents, images) for name, images in contents.images.items()}
     try:
         with staged_folder(output, overwrite=overwrite) as folder:
-            _fill(
-                folder, contents, MediaIntake(contents.media_root or Path(), folder, policy or MediaPolicy()), progress
-            )
+            _fill(folder, contents, sources, MediaIntake(folder, policy or MediaPolicy()), progress)
     except OSError as error:
-        raise UserError(f"the dataset cannot be written ({error})", where=str(output)) from error
+        raise unwritable(output, error, what="the dataset") from error
     return Dataset.open(output)
 
 
-def _fill(folder: Path, contents: DatasetContents, intake: MediaIntake, progress: Progress | None) -> None:
-    images = {
-        name: intake.take(name, contents.item_ids, references, progress) for name, references in contents.images.items()
-    }
-    _write_tables(folder, contents, images, list(intake.files.values()))
+def _source(contents: DatasetContents, images: Images) -> PictureSource:
+    if isinstance(images, PictureSource):
+        return images
+    if contents.media_root is None:
+        raise UserError("there are pictures but no media folder", where=contents.name, how="give media_root")
+    return FolderPictures(contents.media_root, images)
+
+
+def _fill(
+    folder: Path,
+    contents: DatasetContents,
+    sources: Mapping[str, PictureSource],
+    intake: MediaIntake,
+    progress: Progress | None,
+) -> None:
+    images = {name: intake.take(name, contents.item_ids, source, progress) for name, source in sources.items()}
+    _write_tables(folder, contents, images, intake.files)
     manifest = _manifest(folder, contents, images, intake)
     (folder / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
     _flush(folder / MANIFEST_FILE)

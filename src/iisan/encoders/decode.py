@@ -11,6 +11,7 @@ from iisan.data.pictures import PICTURE_FORMATS
 from iisan.errors import UserError
 
 MAX_PIXELS = 80_000_000
+WHITE_16 = 65535
 
 
 def decode_image(source: Path | str | Image.Image) -> Image.Image:
@@ -68,7 +69,7 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image.copy()
     if image.mode.startswith("I"):
-        return _from_16_bits(image)
+        return _from_16_bits(image, name)
     if image.mode == "F":
         raise UserError("picture has floating-point pixels of unknown range", where=name, how="save it with 8 bits")
     if image.mode in {"RGBA", "LA", "PA", "La", "RGBa"} or "transparency" in image.info:
@@ -78,7 +79,12 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
     return image.convert("RGB")
 
 
-def _from_16_bits(image: Image.Image) -> Image.Image:
+def _from_16_bits(image: Image.Image, name: str) -> Image.Image:
     # Pillow's own conversion clips every value above 255 to white
-    values = np.clip(np.asarray(image).astype(np.int64), 0, 65535)  # [h, w]
+    values = np.asarray(image).astype(np.int64)  # [h, w]
+    if values.size and (values.min() < 0 or values.max() > WHITE_16):
+        raise UserError("picture has 32-bit pixels of unknown range", where=name, how="save it with 8 or 16 bits")
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        values = np.where(values == transparent, WHITE_16, values)
     return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")

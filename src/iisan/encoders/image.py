@@ -23,7 +23,7 @@ from iisan.encoders.taps import resolve_taps
 from iisan.errors import UserError
 
 # Part of the identity: a change of `decode_image` that changes pixels must change it
-DECODER = "first frame, exif orientation, white behind transparency, rgb8"
+DECODER = "first frame, exif orientation, white behind transparency of 1 to 16 bits, rgb8"
 
 Picture = Path | str | Image.Image
 

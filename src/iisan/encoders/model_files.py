@@ -8,6 +8,7 @@ from pathlib import Path
 
 from iisan.data.checksum import sha256_of_file, sha256_of_text
 from iisan.encoders.config import EncoderConfig
+from iisan.encoders.hub_snapshot import hub_snapshot
 from iisan.encoders.wheels import WHEEL_PREFIX, wheel_folder
 from iisan.errors import UserError
 
@@ -87,39 +88,6 @@ def _fingerprint(folder: Path) -> str:
 
 
 def _download(model: str, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    where = f"{model} (revision {revision})" if revision else model
-    try:
-        folder = snapshot_download(
-            model, revision=revision, allow_patterns=HUB_PATTERNS, ignore_patterns=HUB_IGNORED, tqdm_class=None
-        )
-    except GatedRepoError:
-        how = "accept its terms on huggingface.co and log in with `hf auth login`"
-        raise UserError("the model is gated on the Hugging Face hub", where=where, how=how) from None
-    except RepositoryNotFoundError:
-        how = "check the spelling; a private model needs `hf auth login`"
-        raise UserError("no such model on the Hugging Face hub", where=where, how=how) from None
-    except RevisionNotFoundError:
-        raise UserError(
-            "the model has no such revision", where=where, how="see its branches and tags on the hub"
-        ) from None
-    except HFValidationError as error:
-        raise UserError(
-            f"neither a folder nor a hub id ({error})", where=where, how="give org/name or a folder"
-        ) from None
-    except (LocalEntryNotFoundError, OSError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        how = "check the network, give a local folder, or use an offline model: wheel:minilm-l6, wheel:dinov2-small"
-        raise UserError(
-            f"the model cannot be downloaded and is not in the cache ({reason})", where=where, how=how
-        ) from error
-    logger.info("%s: using %s", where, folder)
-    return Path(folder)
+    folder = hub_snapshot(model, revision=revision, allow_patterns=HUB_PATTERNS, ignore_patterns=HUB_IGNORED)
+    logger.info("%s: using %s", model, folder)
+    return folder

@@ -18,6 +18,8 @@ from iisan.errors import UserError
 
 # SigLIP's text tower was trained on texts padded to full length and without an attention mask
 UNMASKED_MODELS = {"siglip_text_model", "siglip2_text_model"}
+# Far more than any tokenizer puts into one; a longer text is read further only where these gave too few tokens.
+CHARACTERS_A_TOKEN = 1000
 
 
 class TextEncoder:
@@ -115,6 +117,15 @@ class TextEncoder:
 
     def _tokenise(self, contents: Sequence[str]) -> list[list[int]]:
         texts = [text.lower() for text in contents] if self.config.lowercase else list(contents)
+        # The tokenizer reads a text to its end before it cuts: 10 MB take it half a minute.
+        limit = CHARACTERS_A_TOKEN * self.config.max_tokens
+        ids = self._ids([text[:limit] for text in texts])
+        for row, text in enumerate(texts):
+            if len(text) > limit and len(ids[row]) < self.config.max_tokens:
+                ids[row] = self._ids([text])[0]
+        return [row or [self._pad_id] for row in ids]
+
+    def _ids(self, texts: list[str]) -> list[list[int]]:
         ids: list[list[int]] = self._tokenizer(
             texts,
             truncation=True,
@@ -123,7 +134,7 @@ class TextEncoder:
             return_attention_mask=False,
             return_token_type_ids=False,
         )["input_ids"]
-        return [row or [self._pad_id] for row in ids]
+        return ids
 
     def _pad(self, tokens: list[list[int]]) -> Batch:
         length = self._full_length or max(len(row) for row in tokens)

@@ -40,11 +40,9 @@ class CatalogueColumns:
         """Check the names.
 
         Raises:
-            UserError: Two modalities or attributes share a name, or there is no modality.
+            UserError: Two modalities or attributes share a name.
         """
         check_names([*RESERVED_COLUMNS, *self.texts, *self.images, *self.attributes])
-        if not self.texts and not self.images:
-            raise UserError("the items have neither text nor pictures", how="name a column with text or image_column")
 
     def needed(self) -> list[str]:
         """All columns that are read, each once."""
@@ -75,11 +73,11 @@ def read_catalogue(table: Table, columns: CatalogueColumns) -> Catalogue:
     raw = table.read(needed)
     item_ids = distinct_item_ids(raw.column(columns.item_id), table.where)
     as_written = {name: texts(raw.column(name), table.where) for name in needed}
-    shown = {name: _unescaped(values) for name, values in as_written.items()} if columns.unescape_html else as_written
+    shown = {name: unescaped(values) for name, values in as_written.items()} if columns.unescape_html else as_written
     return Catalogue(
         item_ids=item_ids,
         titles=shown[columns.title] if columns.title else [None] * len(item_ids),
-        texts={name: _composed(template, shown) for name, template in columns.texts.items()},
+        texts={name: composed(template, shown) for name, template in columns.texts.items()},
         images={name: as_written[column] for name, column in columns.images.items()},
         attributes={name: shown[name] for name in columns.attributes},
     )
@@ -111,10 +109,12 @@ def named_templates(options: Sequence[str]) -> dict[str, TextTemplate]:
     return {name: parse_template(template) for name, template in named_parts(options).items()}
 
 
-def _unescaped(values: Sequence[str | None]) -> list[str | None]:
+def unescaped(values: Sequence[str | None]) -> list[str | None]:
+    """Texts with HTML entities turned into characters."""
     return [None if value is None else html.unescape(value) for value in values]
 
 
-def _composed(template: TextTemplate, columns: dict[str, list[str | None]]) -> list[str | None]:
+def composed(template: TextTemplate, columns: dict[str, list[str | None]]) -> list[str | None]:
+    """The text of each row by a template; None where all its fields are empty."""
     rows = zip(*(columns[field] for field in template.fields), strict=True)
     return [template.render(dict(zip(template.fields, row, strict=True))) for row in rows]

@@ -10,13 +10,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from iisan.data.importers.json_lines_table import LIST_SEPARATOR
+from iisan.data.importers.json_values import LIST_SEPARATOR
 from iisan.data.interactions import Rows, Timestamps
 from iisan.errors import UserError
 
 Where = Callable[[int], str]
 
 MICROSECONDS = 1_000_000
+MEND = "mend the line, or leave it out"
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,13 +66,13 @@ def coded_ids(column: pa.ChunkedArray, kind: str, where: Where) -> Coded:
     column = column.unify_dictionaries()
     if column.null_count:
         row = int(np.flatnonzero(column.is_null().to_numpy())[0])
-        raise UserError(f"the {kind} id is missing", where=where(row))
+        raise UserError(f"the {kind} id is missing", where=where(row), how=MEND)
     ids: list[str] = column.chunk(0).dictionary.cast(pa.string()).to_pylist()
     codes = np.concatenate([chunk.indices.to_numpy() for chunk in column.chunks]).astype(np.int64)
     blank = [code for code, one in enumerate(ids) if not one.strip()]
     at_fault = np.flatnonzero(np.isin(codes, blank)) if blank else np.empty(0, dtype=np.int64)
     if len(at_fault):
-        raise UserError(f"the {kind} id is blank", where=where(int(at_fault[0])))
+        raise UserError(f"the {kind} id is blank", where=where(int(at_fault[0])), how=MEND)
     return Coded(codes, ids)
 
 
@@ -87,7 +88,7 @@ def timestamps(column: pa.ChunkedArray, where: Where) -> Timestamps:
     if dates is None:
         return numbers(column, "timestamp", where)
     if dates.null_count:
-        raise UserError("the timestamp is missing", where=where(_first_null(dates)))
+        raise UserError("the timestamp is missing", where=where(_first_null(dates)), how=MEND)
     micros: npt.NDArray[np.int64] = dates.cast(pa.timestamp("us")).cast(pa.int64()).to_numpy()
     return micros / MICROSECONDS if (micros % MICROSECONDS).any() else micros // MICROSECONDS
 
@@ -106,7 +107,7 @@ def numbers(column: pa.ChunkedArray, kind: str, where: Where) -> npt.NDArray[np.
     if _is_text(column.type):
         column = pc.utf8_trim_whitespace(column)
     if column.null_count:
-        raise UserError(f"the {kind} is missing", where=where(_first_null(column)))
+        raise UserError(f"the {kind} is missing", where=where(_first_null(column)), how=MEND)
     for target in (pa.int64(), pa.float64()):
         try:
             values: npt.NDArray[np.int64] | npt.NDArray[np.float64] = column.cast(target).to_numpy()
@@ -114,17 +115,18 @@ def numbers(column: pa.ChunkedArray, kind: str, where: Where) -> npt.NDArray[np.
             continue
         bad = np.flatnonzero(~np.isfinite(values))
         if len(bad):
-            raise UserError(f"the {kind} is not finite", where=where(int(bad[0])))
+            raise UserError(f"the {kind} is not finite", where=where(int(bad[0])), how=MEND)
         return values
     row, value = _first_unparsable(column)
-    raise UserError(f"the {kind} {value!r} is not a number", where=where(row))
+    raise UserError(f"the {kind} {value!r} is not a number", where=where(row), how=MEND)
 
 
 def _as_strings(column: pa.ChunkedArray, where: Where) -> pa.ChunkedArray:
     try:
         return column.cast(pa.string())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise UserError(f"the column holds {column.type}, which is no text", where=where(0)) from error
+        what = f"the column holds {column.type}, which is no text"
+        raise UserError(what, where=where(0), how="name another column") from error
 
 
 def _as_dates(column: pa.ChunkedArray) -> pa.ChunkedArray | None:

@@ -20,6 +20,8 @@ from iisan.errors import UserError
 
 # A record must fit into one block; 16 MiB is far above any product text and small beside the table.
 BLOCK_BYTES = 16 << 20
+# The reader that looks for a fault must not stumble over what is none; it would at 128 KiB.
+csv.field_size_limit(BLOCK_BYTES)
 READ_ERRORS = (pa.ArrowException, OSError, EOFError, UnicodeError, zlib.error, csv.Error)
 
 
@@ -49,7 +51,8 @@ class DelimitedTable:
             UserError: The delimiter is not one character or the encoding is unknown.
         """
         if len(self.delimiter) != 1 or not self.delimiter.isascii() or self.delimiter in '\r\n"':
-            raise UserError(f"the delimiter {self.delimiter!r} is not one plain character", where=str(self.path))
+            what = f"the delimiter {self.delimiter!r} is not one plain character"
+            raise UserError(what, where=str(self.path), how="give one")
         try:
             codecs.lookup(self.encoding)
         except LookupError:
@@ -68,7 +71,7 @@ class DelimitedTable:
         except READ_ERRORS as error:
             raise self._fault(error) from error
         if first is None:
-            raise UserError("the file is empty", where=str(self.path))
+            raise UserError("the file is empty", where=str(self.path), how="copy it again, whole")
         repeated = sorted({name for name in first if first.count(name) > 1})
         if repeated:
             raise UserError(f"columns {repeated} occur twice", where=f"{self.path}, line 1", how="rename one")
@@ -110,7 +113,7 @@ class DelimitedTable:
         except READ_ERRORS as error:
             raise self._fault(error) from error
         if table.num_rows == 0:
-            raise UserError("the file has no rows", where=str(self.path))
+            raise UserError("the file has no rows", where=str(self.path), how="copy it again, whole")
         self._check_last_quote(table)
         return table.unify_dictionaries()
 
@@ -149,7 +152,7 @@ class DelimitedTable:
     def _fault(self, error: Exception) -> UserError:
         """The error a person can act on, found by reading the file again line by line."""
         if isinstance(error, FileNotFoundError):
-            return UserError("the file does not exist", where=str(self.path))
+            return UserError("the file does not exist", where=str(self.path), how="name a table")
         line, expected = 0, 0
         try:
             for line, fields in self._records():
@@ -162,14 +165,13 @@ class DelimitedTable:
                 f"the text is not {self.encoding} ({decoding})", where=self._undecodable_line(), how="give its encoding"
             )
         except csv.Error as parsing:
-            return UserError(
-                f"malformed CSV ({parsing})", where=f"{self.path}, after line {line}", how="mend the quotes"
-            )
+            how = "shorten it" if "limit" in str(parsing) else "mend the quotes"
+            return UserError(f"malformed CSV ({parsing})", where=f"{self.path}, after line {line}", how=how)
         except (OSError, EOFError, zlib.error) as reading:
-            return UserError(f"the file cannot be read ({reading})", where=str(self.path))
+            return UserError(f"the file cannot be read ({reading})", where=str(self.path), how="copy it again, whole")
         if not expected:
-            return UserError("the file is empty", where=str(self.path))
-        return UserError(f"the table cannot be read ({error})", where=str(self.path))
+            return UserError("the file is empty", where=str(self.path), how="copy it again, whole")
+        return UserError(f"the table cannot be read ({error})", where=str(self.path), how="mend the file")
 
     def _how_fields(self) -> str:
         return "mend the line, or name another delimiter" if self.quoted else "a field may not hold the delimiter"

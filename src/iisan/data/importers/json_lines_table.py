@@ -13,12 +13,13 @@ from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
+from iisan.data.importers.json_values import LIST_SEPARATOR as LIST_SEPARATOR
+from iisan.data.importers.json_values import json_text
 from iisan.data.importers.missing_columns import require_columns
 from iisan.errors import UserError
 
 ROWS_OF_A_CHUNK = 1 << 16
 ROWS_FOR_NAMES = 1000
-LIST_SEPARATOR = ", "
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class JsonLinesTable:
         for _, record in islice(self._records(), ROWS_FOR_NAMES):
             names.update(dict.fromkeys(record))
         if not names:
-            raise UserError("the file is empty", where=str(self.path))
+            raise UserError("the file is empty", where=str(self.path), how="copy it again, whole")
         return list(names)
 
     def read(self, names: Sequence[str], ids: Collection[str] = ()) -> pa.Table:
@@ -78,9 +79,10 @@ class JsonLinesTable:
                     if line.strip():
                         yield number, self._record(number, line)
         except FileNotFoundError:
-            raise UserError("the file does not exist", where=str(self.path)) from None
+            raise UserError("the file does not exist", where=str(self.path), how="name a table") from None
         except (OSError, EOFError, zlib.error) as error:
-            raise UserError(f"the file cannot be read ({error})", where=str(self.path)) from error
+            how = "copy it again, whole"
+            raise UserError(f"the file cannot be read ({error})", where=str(self.path), how=how) from error
 
     def _record(self, number: int, line: bytes) -> dict[str, Any]:
         where = f"{self.path}, line {number}"
@@ -95,16 +97,10 @@ class JsonLinesTable:
         return record
 
     def _text(self, line: int, value: Any) -> str | None:
-        if isinstance(value, list):
-            return LIST_SEPARATOR.join(part for one in value if (part := self._text(line, one)))
-        if isinstance(value, dict):
-            raise UserError("a value is an object", where=f"{self.path}, line {line}", how="flatten it")
-        if value is None:
-            return None
-        text = str(value)
-        if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-            raise UserError("a text holds half a surrogate pair", where=f"{self.path}, line {line}", how="mend it")
-        return text
+        try:
+            return json_text(value)
+        except UserError as error:
+            raise UserError(error.what, where=f"{self.path}, line {line}", how=error.how) from error
 
     @staticmethod
     def _encoded(table: pa.Table, ids: Collection[str]) -> pa.Table:

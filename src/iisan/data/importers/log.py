@@ -49,11 +49,20 @@ class RawLog:
 
 @dataclass(frozen=True, eq=False)
 class OrderedLog:
-    """The log of a dataset, the ids of its users, and what was left out by reason."""
+    """The log of a dataset, and what came of the raw one.
+
+    Attributes:
+        user_ids: Ids of the users, by first appearance.
+        interactions: The log in order.
+        dropped: What was left out, by reason.
+        observed: What the order no longer shows, for the manifest: ``out_of_order``, interactions that stood before
+            the one of the same user that precedes them in time. Absent where the log has no times.
+    """
 
     user_ids: list[str]
     interactions: Interactions
     dropped: dict[str, int]
+    observed: dict[str, int]
 
 
 def order_log(
@@ -115,4 +124,10 @@ def _sorted(raw: RawLog, item: Rows, n_items: int, dropped: dict[str, int]) -> O
         n_users=len(old_codes),
         n_items=n_items,
     )
-    return OrderedLog([raw.user.ids[code] for code in old_codes], interactions, dropped)
+    observed = {} if raw.timestamp is None else {"out_of_order": _out_of_order(interactions.user, order)}
+    return OrderedLog([raw.user.ids[code] for code in old_codes], interactions, dropped, observed)
+
+
+def _out_of_order(user: Rows, order: Rows) -> int:
+    """How many neighbours of a sorted log, of one user, stood the other way round before."""
+    return int(((order[1:] < order[:-1]) & (user[1:] == user[:-1])).sum())

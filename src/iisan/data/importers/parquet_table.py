@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import logging
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from iisan.data.embedded_pictures import ROWS_AT_ONCE, EmbeddedPictures, FromPath
 from iisan.data.importers.missing_columns import require_columns
 from iisan.errors import UserError
 
+logger = logging.getLogger(__name__)
+
+LARGE_ROW_GROUP = 1 << 30
+# Read from the file at once while a column is read bit by bit.
+BUFFER_BYTES = 1 << 20
 READ_ERRORS = (OSError, UnicodeError, pa.ArrowException)
 
 
@@ -31,10 +38,27 @@ class ParquetTable:
         Raises:
             UserError: The file is missing or no Parquet.
         """
+        return list(self._schema().names)
+
+    def type_of(self, column: str) -> pa.DataType:
+        """The type of a column.
+
+        Raises:
+            UserError: The file is missing or no Parquet.
+        """
+        return self._schema().field(column).type
+
+    def pictures(self, column: str, from_path: FromPath) -> EmbeddedPictures:
+        """The pictures of a column, read a few at a time.
+
+        Raises:
+            UserError: The file is missing or no Parquet.
+        """
         try:
-            return list(pq.read_schema(self.path).names)
+            n_rows = pq.read_metadata(self.path).num_rows
         except READ_ERRORS as error:
             raise self._unreadable(error) from error
+        return EmbeddedPictures(n_rows, lambda: self._batches(column), self.where, from_path)
 
     def read(self, names: Sequence[str], ids: Collection[str] = ()) -> pa.Table:
         """Read some columns.
@@ -53,13 +77,39 @@ class ParquetTable:
         except READ_ERRORS as error:
             raise self._unreadable(error) from error
         if table.num_rows == 0:
-            raise UserError("the file has no rows", where=str(self.path))
+            raise UserError("the file has no rows", where=str(self.path), how="copy it again, whole")
         return table.select(list(names)).unify_dictionaries()
 
     def where(self, row: int) -> str:
         """Name a row (from 0) for an error."""
         return f"{self.path}, row {row + 1}"
 
+    def _schema(self) -> pa.Schema:
+        try:
+            return pq.read_schema(self.path)
+        except READ_ERRORS as error:
+            raise self._unreadable(error) from error
+
+    def _batches(self, column: str) -> Iterator[pa.Array]:
+        try:
+            # Buffered: without it the whole column of a row group is in memory before the first value is.
+            with pq.ParquetFile(self.path, buffer_size=BUFFER_BYTES, pre_buffer=False) as file:
+                self._warn_of_size(file.metadata, column)
+                for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, columns=[column], use_threads=False):
+                    yield batch.column(0)
+        except READ_ERRORS as error:
+            raise self._unreadable(error) from error
+
+    def _warn_of_size(self, metadata: pq.FileMetaData, column: str) -> None:
+        """A page is the least that can be read, and many writers make one of a whole row group."""
+        groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+        chunks = [group.column(number) for group in groups for number in range(metadata.num_columns)]
+        sizes = [one.total_uncompressed_size for one in chunks if one.path_in_schema.split(".")[0] == column]
+        largest = max(sizes, default=0)
+        if largest > LARGE_ROW_GROUP:
+            what = "%s: a row group has %.1f GB of pictures, and up to twice that is held in memory; write smaller ones"
+            logger.warning(what, self.path, largest / 1e9)
+
     def _unreadable(self, error: Exception) -> UserError:
         what = "the file does not exist" if isinstance(error, FileNotFoundError) else f"no readable Parquet ({error})"
-        return UserError(what, where=str(self.path))
+        return UserError(what, where=str(self.path), how="name a table, and copy it whole")

@@ -68,7 +68,8 @@ def find_table(
         UserError: The file does not exist, or its format cannot be told from its name.
     """
     if not path.is_file():
-        raise UserError("the file does not exist", where=str(path))
+        what = "a folder, not a file" if path.is_dir() else "the file does not exist"
+        raise UserError(what, where=str(path), how="name a table")
     suffix = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
     chosen = SUFFIXES.get(suffix.lower()) if format == "auto" else format
     if chosen is None:
