@@ -1,0 +1,1 @@
+"""Ways of adapting a foundation model by gradients through it, one file each."""
