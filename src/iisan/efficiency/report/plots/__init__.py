@@ -1,0 +1,1 @@
+"""Plots of a comparison, one kind a file."""
