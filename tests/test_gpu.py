@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from iisan.evaluation.evaluate import evaluate
+from iisan.evaluation.ranking import rank_targets
 from iisan.evaluation.scorers import RecommenderScorer
 from iisan.jobs.train import Validation, recommender_config
 from iisan.models.recommender import Recommender
@@ -29,10 +30,11 @@ class CudaSource:
         return {name: states.to("cuda") for name, states in self.inner.gather(rows.cpu()).items()}
 
 
-@pytest.mark.parametrize("loss", ["in_batch", "full_softmax"])
+@pytest.mark.parametrize(("loss", "updates"), [("in_batch", "all"), ("in_batch", "batch"), ("full_softmax", "all")])
 @pytest.mark.parametrize("precision", ["float32", "auto"])
-def test_training_and_evaluation_agree_with_the_cpu(tmp_path: Path, loss: str, precision: str) -> None:
-    config = toy_config(loss=loss, precision=precision, max_epochs=3, dropout=0.0, item_id_dropout=0.0)
+def test_training_and_evaluation_agree_with_the_cpu(tmp_path: Path, loss: str, updates: str, precision: str) -> None:
+    options = {"loss": loss, "item_updates": updates, "precision": precision}
+    config = toy_config(**options, max_epochs=3, dropout=0.0, item_id_dropout=0.0)
     split, found = toy_split(), {}
     for device, source in (("cpu", toy_source()), ("cuda", CudaSource())):
         torch.manual_seed(0)
@@ -48,6 +50,22 @@ def test_training_and_evaluation_agree_with_the_cpu(tmp_path: Path, loss: str, p
     assert found["cuda"][0] == pytest.approx(found["cpu"][0], rel=tolerance)
     if precision == "float32":
         assert (found["cuda"][1] == found["cpu"][1]).double().mean() > 0.9
+
+
+def test_items_with_equal_embeddings_tie_exactly_in_other_blocks() -> None:
+    generator = torch.Generator().manual_seed(0)
+    distinct, which = torch.randn(37, 64, generator=generator), torch.randint(37, (9001,), generator=generator)
+    states, targets = torch.randn(100, 64, generator=generator), torch.randint(9001, (100,), generator=generator)
+    nobody = (torch.zeros(0, dtype=torch.long, device="cuda"), torch.zeros(0, dtype=torch.long, device="cuda"))
+    everything = torch.ones(9001, dtype=torch.bool, device="cuda")
+    items = distinct[which].cuda()
+    found = rank_targets(states.cuda(), items, targets.cuda(), everything, nobody, k=5)
+    scores = (states.double() @ distinct.double().T)[:, which]  # [B, N]
+    own = scores.gather(1, targets.unsqueeze(1))
+    ties = (which == which[targets].unsqueeze(1)).sum(dim=1) - 1
+    assert found.keep_target.tolist() == (1 + (scores > own + 1e-9).sum(dim=1) + ties / 2).tolist()
+    best = scores.gather(1, found.top.cpu())
+    torch.testing.assert_close(best, scores.topk(5, dim=1).values)
 
 
 def test_a_run_goes_on_where_it_stopped(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ import numpy as np
 import torch
 
 from iisan.data.interactions import Interactions
-from iisan.data.split import Split, leave_one_out
+from iisan.data.leave_one_out import leave_one_out
+from iisan.data.split import Split
 from iisan.jobs.train import Validation, recommender_config
 from iisan.models.recommender import Recommender
 from iisan.training.config import TrainConfig

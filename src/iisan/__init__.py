@@ -12,40 +12,85 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from iisan.data.dataset import Dataset
+    from iisan.data.doctor.options import DoctorOptions
+    from iisan.data.doctor.report import DoctorReport
+    from iisan.data.global_time import global_time
+    from iisan.data.held_out import held_out_rows
+    from iisan.data.importers.amazon_2023 import Amazon2023Import, import_amazon_2023
     from iisan.data.importers.delimited import DelimitedImport, import_delimited
+    from iisan.data.importers.huggingface import HuggingFaceImport, import_huggingface
     from iisan.data.importers.iisan import IisanImport, import_iisan
-    from iisan.data.split import Split, leave_one_out
+    from iisan.data.importers.microlens import MicroLensImport, import_microlens
+    from iisan.data.importers.movielens import MovieLensImport, import_movielens
+    from iisan.data.importers.recbole import RecBoleImport, import_recbole
+    from iisan.data.importers.webdataset import WebDatasetImport, import_webdataset
+    from iisan.data.leave_one_out import leave_one_out
+    from iisan.data.split import Split
     from iisan.demo.run import run_demo
     from iisan.demo.shop import ShopConfig
+    from iisan.efficiency.report.comparison import Comparison, compare_outcomes
+    from iisan.efficiency.report.write import write_reports
     from iisan.encoders.config import EncoderConfig
     from iisan.encoders.load import load_encoder
     from iisan.errors import UserError
+    from iisan.evaluation.cold_start import ColdStart
     from iisan.evaluation.evaluate import Evaluation
+    from iisan.jobs.add_items import AddItemsJob, AddItemsOutcome, add_items
+    from iisan.jobs.cold_start import ColdStartJob, cold_start
+    from iisan.jobs.doctor import DoctorJob, examine_dataset
     from iisan.jobs.encode import EncodeJob, encode_dataset
-    from iisan.jobs.evaluate import EvaluateJob, EvaluateOutcome, evaluate_model
+    from iisan.jobs.evaluate import EvaluateJob, evaluate_model
+    from iisan.jobs.evaluate_models import EvaluateModelsJob, EvaluateModelsOutcome, evaluate_models
+    from iisan.jobs.evaluate_outcome import EvaluateOutcome
+    from iisan.jobs.explain import ExplainJob, ExplainOutcome, explain_recommendations
     from iisan.jobs.import_checkpoint import ImportCheckpointJob, import_checkpoint
+    from iisan.jobs.import_states import ImportStatesJob, import_dataset_states
     from iisan.jobs.recommend import RecommendJob, RecommendOutcome, recommend
     from iisan.jobs.train import TrainJob, TrainOutcome, train_recommender
     from iisan.models.recommender import Recommendation, Recommender
     from iisan.states.describe import StoreDescription, describe_store
     from iisan.states.encode_items import EncodeReport
+    from iisan.states.import_states import ImportReport
     from iisan.states.store import HiddenStateStore
     from iisan.states.verify import VerifyReport, verify_store
     from iisan.training.config import TrainConfig
 
 # Where each public name lives. They are imported when first used: `import iisan` should not wait for transformers.
 _HOMES = {
+    "import_recbole": "data.importers.recbole",
+    "RecBoleImport": "data.importers.recbole",
+    "import_movielens": "data.importers.movielens",
+    "MovieLensImport": "data.importers.movielens",
+    "import_microlens": "data.importers.microlens",
+    "MicroLensImport": "data.importers.microlens",
+    "import_amazon_2023": "data.importers.amazon_2023",
+    "Amazon2023Import": "data.importers.amazon_2023",
+    "AddItemsJob": "jobs.add_items",
+    "AddItemsOutcome": "jobs.add_items",
+    "ColdStart": "evaluation.cold_start",
+    "ColdStartJob": "jobs.cold_start",
+    "Comparison": "efficiency.report.comparison",
     "Dataset": "data.dataset",
     "DelimitedImport": "data.importers.delimited",
+    "DoctorJob": "jobs.doctor",
+    "DoctorOptions": "data.doctor.options",
+    "DoctorReport": "data.doctor.report",
     "EncodeJob": "jobs.encode",
     "EncodeReport": "states.encode_items",
     "EncoderConfig": "encoders.config",
     "EvaluateJob": "jobs.evaluate",
-    "EvaluateOutcome": "jobs.evaluate",
+    "EvaluateModelsJob": "jobs.evaluate_models",
+    "EvaluateModelsOutcome": "jobs.evaluate_models",
+    "EvaluateOutcome": "jobs.evaluate_outcome",
     "Evaluation": "evaluation.evaluate",
+    "ExplainJob": "jobs.explain",
+    "ExplainOutcome": "jobs.explain",
     "HiddenStateStore": "states.store",
+    "HuggingFaceImport": "data.importers.huggingface",
     "IisanImport": "data.importers.iisan",
     "ImportCheckpointJob": "jobs.import_checkpoint",
+    "ImportReport": "states.import_states",
+    "ImportStatesJob": "jobs.import_states",
     "RecommendJob": "jobs.recommend",
     "RecommendOutcome": "jobs.recommend",
     "Recommendation": "models.recommender",
@@ -57,33 +102,65 @@ _HOMES = {
     "TrainJob": "jobs.train",
     "TrainOutcome": "jobs.train",
     "UserError": "errors",
+    "WebDatasetImport": "data.importers.webdataset",
     "VerifyReport": "states.verify",
+    "add_items": "jobs.add_items",
+    "cold_start": "jobs.cold_start",
+    "compare_outcomes": "efficiency.report.comparison",
     "describe_store": "states.describe",
     "encode_dataset": "jobs.encode",
     "evaluate_model": "jobs.evaluate",
+    "examine_dataset": "jobs.doctor",
+    "explain_recommendations": "jobs.explain",
+    "evaluate_models": "jobs.evaluate_models",
+    "global_time": "data.global_time",
+    "held_out_rows": "data.held_out",
     "import_checkpoint": "jobs.import_checkpoint",
+    "import_dataset_states": "jobs.import_states",
     "import_delimited": "data.importers.delimited",
+    "import_huggingface": "data.importers.huggingface",
     "import_iisan": "data.importers.iisan",
-    "leave_one_out": "data.split",
+    "leave_one_out": "data.leave_one_out",
     "load_encoder": "encoders.load",
+    "import_webdataset": "data.importers.webdataset",
     "recommend": "jobs.recommend",
     "run_demo": "demo.run",
     "train_recommender": "jobs.train",
     "verify_store": "states.verify",
+    "write_reports": "efficiency.report.write",
 }
 
 __all__ = [
+    "AddItemsJob",
+    "AddItemsOutcome",
+    "Amazon2023Import",
+    "ColdStart",
+    "ColdStartJob",
+    "Comparison",
     "Dataset",
     "DelimitedImport",
+    "DoctorJob",
+    "DoctorOptions",
+    "DoctorReport",
     "EncodeJob",
     "EncodeReport",
     "EncoderConfig",
     "EvaluateJob",
+    "EvaluateModelsJob",
+    "EvaluateModelsOutcome",
     "EvaluateOutcome",
     "Evaluation",
+    "ExplainJob",
+    "ExplainOutcome",
     "HiddenStateStore",
+    "HuggingFaceImport",
     "IisanImport",
     "ImportCheckpointJob",
+    "ImportReport",
+    "ImportStatesJob",
+    "MicroLensImport",
+    "MovieLensImport",
+    "RecBoleImport",
     "RecommendJob",
     "RecommendOutcome",
     "Recommendation",
@@ -96,19 +173,36 @@ __all__ = [
     "TrainOutcome",
     "UserError",
     "VerifyReport",
+    "WebDatasetImport",
     "__version__",
+    "add_items",
+    "cold_start",
+    "compare_outcomes",
     "describe_store",
     "encode_dataset",
     "evaluate_model",
+    "evaluate_models",
+    "examine_dataset",
+    "explain_recommendations",
+    "global_time",
+    "held_out_rows",
+    "import_amazon_2023",
     "import_checkpoint",
+    "import_dataset_states",
     "import_delimited",
+    "import_huggingface",
     "import_iisan",
+    "import_microlens",
+    "import_movielens",
+    "import_recbole",
+    "import_webdataset",
     "leave_one_out",
     "load_encoder",
     "recommend",
     "run_demo",
     "train_recommender",
     "verify_store",
+    "write_reports",
 ]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from iisan.cli.app import main
+from iisan.cli.entry import main
 
 
 @dataclass(frozen=True)
@@ -25,17 +25,18 @@ class Result:
 Cli = Callable[..., Result]
 
 
+def run_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: tuple[object, ...]) -> Result:
+    """Runs ``iisan`` with some words in this process."""
+    capsys.readouterr()
+    monkeypatch.setattr(sys, "argv", ["iisan", *map(str, words)])
+    with pytest.raises(SystemExit) as end:
+        main()
+    captured = capsys.readouterr()
+    assert isinstance(end.value.code, int)
+    return Result(end.value.code, captured.out, captured.err)
+
+
 @pytest.fixture
 def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
     monkeypatch.setenv("COLUMNS", "80")
-
-    def run(*words: object) -> Result:
-        capsys.readouterr()
-        monkeypatch.setattr(sys, "argv", ["iisan", *map(str, words)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        captured = capsys.readouterr()
-        assert isinstance(end.value.code, int)
-        return Result(end.value.code, captured.out, captured.err)
-
-    return run
+    return lambda *words: run_here(monkeypatch, capsys, words)

@@ -15,14 +15,28 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import BaseModel
 
+from iisan.cli.cold_start import ColdStartOutput
 from iisan.cli.demo import DemoOptions
+from iisan.cli.doctor import DoctorOutput
 from iisan.cli.evaluate import EvaluateOutput
 from iisan.data.dataset import Dataset
+from iisan.data.doctor.options import DoctorOptions
+from iisan.data.importers.amazon_2023 import Amazon2023Import
 from iisan.data.importers.delimited import DelimitedImport
+from iisan.data.importers.huggingface import HuggingFaceImport
 from iisan.data.importers.iisan import IisanImport
+from iisan.data.importers.microlens import MicroLensImport
+from iisan.data.importers.movielens import MovieLensImport
+from iisan.data.importers.recbole import RecBoleImport
+from iisan.data.importers.webdataset import WebDatasetImport
+from iisan.jobs.add_items import AddItemsJob
+from iisan.jobs.cold_start import ColdStartJob
+from iisan.jobs.doctor import DoctorJob
 from iisan.jobs.encode import EncodeJob
-from iisan.jobs.evaluate import EvaluateJob
+from iisan.jobs.evaluate_models import EvaluateModelsJob
+from iisan.jobs.explain import ExplainJob
 from iisan.jobs.import_checkpoint import ImportCheckpointJob
+from iisan.jobs.import_states import ImportStatesJob
 from iisan.jobs.recommend import RecommendJob
 from iisan.jobs.train import TrainJob, TrainOutcome
 from iisan.models.recommender import Recommender
@@ -35,10 +49,21 @@ from tests.reference_layout import reference_weights
 VERBS: dict[tuple[str, ...], tuple[type[BaseModel], ...]] = {
     ("import", "delimited"): (DelimitedImport,),
     ("import", "iisan"): (IisanImport,),
+    ("import", "recbole"): (RecBoleImport,),
+    ("import", "movielens"): (MovieLensImport,),
+    ("import", "amazon-2023"): (Amazon2023Import,),
+    ("import", "microlens"): (MicroLensImport,),
+    ("import", "webdataset"): (WebDatasetImport,),
+    ("import", "huggingface"): (HuggingFaceImport,),
+    ("doctor",): (DoctorJob, DoctorOptions, DoctorOutput),
     ("encode",): (EncodeJob,),
+    ("states", "import"): (ImportStatesJob,),
     ("train",): (TrainJob, TrainConfig),
-    ("evaluate",): (EvaluateJob, EvaluateOutput),
+    ("evaluate",): (EvaluateModelsJob, EvaluateOutput),
     ("recommend",): (RecommendJob,),
+    ("add-items",): (AddItemsJob,),
+    ("cold-start",): (ColdStartJob, ColdStartOutput),
+    ("explain",): (ExplainJob,),
     ("import-checkpoint",): (ImportCheckpointJob,),
     ("demo",): (DemoOptions,),
 }
@@ -215,7 +240,7 @@ def test_a_checkpoint_is_imported(cli: Cli, tiny_dataset: Dataset, tmp_path: Pat
         (("train", "DATASET", "run", "--learning-rate", "nan"), "option --learning-rate"),
         (
             ("train", "DATASET", "run", "--method", "magic"),
-            "option --method: input should be 'iisan', 'frozen' or 'id'",
+            "option --method: no method 'magic'",
         ),
         (("train", "DATASET", "run", "--dim", "10", "--n-heads", "3"), "dim (10) is not a multiple of n_heads (3)"),
         (("train", "DATASET", "run", "--metric", "HR@0"), "option --metric"),
@@ -298,7 +323,7 @@ def test_a_damaged_store_fails_verification(
 
 def spawn(*words: object) -> subprocess.Popen[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "-c", "from iisan.cli.app import main; main()", *map(str, words)]
+    command = [sys.executable, "-c", "from iisan.cli.entry import main; main()", *map(str, words)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
@@ -328,7 +353,7 @@ def test_an_interruption_is_one_line_and_130_and_the_same_command_goes_on(
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     after_epochs = [line for line in err.splitlines() if not line.startswith(("epoch", "[", " "))]
-    assert after_epochs == ["interrupted; `train` and `encode` go on where they were when called again"]
+    assert after_epochs == ["interrupted; what was committed stays, and the same command goes on from there"]
     lines = (run / METRICS).read_text(encoding="utf-8").splitlines()
     assert 2 <= len(lines) < N_EPOCHS
     assert (run / LAST).exists()

@@ -178,3 +178,15 @@ def test_contents_that_do_not_fit_together(tmp_path: Path, changes: dict[str, An
     with pytest.raises(UserError, match=words):
         write_dataset(contents(**changes), tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["../../outside", "a.b", "a b", "items", "inter"])
+def test_a_modality_whose_name_could_lead_elsewhere_is_refused(dataset: Dataset, name: str) -> None:
+    """Its name becomes a folder under ``states/`` and a part of weights' names."""
+    edit_manifest(dataset, lambda manifest: manifest["modalities"].update({name: "text"}))
+    with pytest.raises(UserError, match="modality cannot be named"):
+        Dataset.open(dataset.path)
+    log = Interactions(np.zeros(1, np.int64), np.zeros(1, np.int64), None, None, n_users=1, n_items=1)
+    made = DatasetContents("named", ["a"], ["A"], {name: ["word"]}, {}, ["u"], log)
+    with pytest.raises(UserError, match="modality cannot be named"):
+        made.check()

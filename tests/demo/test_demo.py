@@ -39,7 +39,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         "from iisan.cli import demo\n"
         "from iisan.demo.shop import ShopConfig\n"
         "demo.ShopConfig.quick = classmethod(lambda cls: ShopConfig(n_items=64, n_shoppers=150))\n"
-        "from iisan.cli.app import main\n"
+        "from iisan.cli.entry import main\n"
         "main()\n"
     )
     arguments = [sys.executable, "-c", code, "demo", "--quick", "--output", str(folder / "out")]

@@ -47,5 +47,5 @@ def test_the_cache_is_taken_where_the_hub_does_not_answer(
 
 
 def test_what_is_no_hub_id(cache: Path) -> None:
-    with pytest.raises(UserError, match=r"neither a folder nor a hub id.*give org/name or a folder"):
+    with pytest.raises(UserError, match=r"no hub id.*give org/name or a folder"):
         hub_snapshot("no such folder!", revision=None, allow_patterns=["*.json"], cache_dir=cache)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,11 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iisan.data.interactions import Interactions
-from iisan.data.split import leave_one_out
+from iisan.data.leave_one_out import leave_one_out
 from iisan.evaluation import evaluate as evaluate_module
+from iisan.evaluation import ranking as ranking_module
 from iisan.evaluation.evaluate import evaluate
 from iisan.evaluation.metrics import hit_rate, mean_reciprocal_rank, ndcg
-from iisan.evaluation.ranking import rank_targets
+from iisan.evaluation.ranking import Ranking, rank_targets
+from iisan.models import score_blocks
 
 NOBODY = (torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long))
 
@@ -29,10 +32,22 @@ def slow_rank(scores: list[float], target: int, candidates: set[int], excluded: 
     return sum(places) / len(places)
 
 
-@settings(max_examples=100, deadline=None)
+def slow_top(scores: list[float], left: set[int], k: int) -> list[float]:
+    return sorted((scores[item] for item in left), reverse=True)[:k]
+
+
+def rank_in_blocks(block: int, *arguments: Any, k: int = 0) -> Ranking:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(score_blocks, "BLOCK", block)
+        patch.setattr(ranking_module, "BLOCK", block)
+        return rank_targets(*arguments, k=k)
+
+
+@settings(max_examples=150, deadline=None)
 @given(data=st.data())
-def test_ranks_equal_sorting(data: st.DataObject) -> None:
+def test_ranks_and_lists_equal_sorting_whatever_the_block(data: st.DataObject) -> None:
     n_items, n_users = data.draw(st.integers(2, 9)), data.draw(st.integers(1, 4))
+    block, k = data.draw(st.integers(1, 10)), data.draw(st.integers(0, 10))
     score = st.integers(-2, 2).map(float)
     scores = data.draw(
         st.lists(st.lists(score, min_size=n_items, max_size=n_items), min_size=n_users, max_size=n_users)
@@ -46,11 +61,46 @@ def test_ranks_equal_sorting(data: st.DataObject) -> None:
     users = torch.tensor([user for user, _ in pairs], dtype=torch.long)
     rows = torch.tensor([item for _, item in pairs], dtype=torch.long)
     # With one-hot items the user states are the scores themselves.
-    ranking = rank_targets(torch.tensor(scores), torch.eye(n_items), torch.tensor(targets), mask, (users, rows))
+    ranking = rank_in_blocks(
+        block, torch.tensor(scores), torch.eye(n_items), torch.tensor(targets), mask, (users, rows), k=k
+    )
     expected = [slow_rank(scores[u], targets[u], candidates, excluded[u]) for u in range(n_users)]
     assert ranking.paper.tolist() == expected
     kept = [slow_rank(scores[u], targets[u], candidates, excluded[u] - {targets[u]}) for u in range(n_users)]
     assert ranking.keep_target.tolist() == kept
+    assert ranking.n_candidates == len(candidates)
+    assert ranking.top.shape == (n_users, k)
+    for user, places in enumerate(ranking.top.tolist()):
+        left = candidates - excluded[user]
+        real = [row for row in places if row >= 0]
+        assert places == real + [-1] * (k - len(real))
+        assert len(set(real)) == len(real)
+        assert set(real) <= left
+        assert [scores[user][row] for row in real] == slow_top(scores[user], left, k)
+
+
+@pytest.mark.parametrize(("n_users", "dim"), [(1, 64), (5, 128), (33, 64), (200, 96)])
+def test_items_with_equal_embeddings_tie_exactly_in_other_blocks(n_users: int, dim: int) -> None:
+    generator = torch.Generator().manual_seed(n_users)
+    distinct = torch.randn(37, dim, generator=generator)
+    which = torch.randint(37, (1003,), generator=generator)  # ~27 copies each, in 16 blocks of 64
+    items, states = distinct[which], torch.randn(n_users, dim, generator=generator)
+    targets = torch.randint(1003, (n_users,), generator=generator)
+    everything = torch.ones(1003, dtype=torch.bool)
+    found = rank_in_blocks(64, states, items, targets, everything, NOBODY).keep_target
+    order = (states.double() @ distinct.double().T)[:, which]  # [B, N]: no two distinct ones are near each other
+    own = order.gather(1, targets.unsqueeze(1))
+    expected = 1 + (order > own + 1e-9).sum(dim=1) + (which == which[targets].unsqueeze(1)).sum(dim=1).sub(1) / 2
+    assert found.tolist() == expected.tolist()
+
+
+def test_no_block_holds_more_than_its_share_of_the_scores() -> None:
+    states, items = torch.randn(7, 4), torch.randn(score_blocks.BLOCK * 2 + 5, 4)
+    everything = torch.ones(len(items), dtype=torch.bool)
+    blocks = list(score_blocks.score_blocks(states, items, everything, NOBODY))
+    assert [start for start, _ in blocks] == [0, score_blocks.BLOCK, 2 * score_blocks.BLOCK]
+    assert {tuple(scores.shape) for _, scores in blocks} == {(7, score_blocks.BLOCK)}
+    assert torch.equal(blocks[-1][1].isinf().sum(dim=1), torch.full((7,), score_blocks.BLOCK - 5))
 
 
 def test_a_model_that_scores_everything_alike_is_in_the_middle() -> None:
@@ -73,10 +123,9 @@ def test_metrics_by_hand() -> None:
     assert mean_reciprocal_rank(ranks) == pytest.approx((1 + 1 / 3 + 1 / 11 + 1 / 2.5) / 4)
 
 
-@pytest.mark.parametrize("scores_at_once", [1, 1 << 25])
-def test_evaluation_of_a_small_log_by_hand(monkeypatch: pytest.MonkeyPatch, scores_at_once: int) -> None:
-    monkeypatch.setattr(evaluate_module, "SCORES_AT_ONCE", scores_at_once)
-    monkeypatch.setattr(evaluate_module, "FEWEST_USERS", 1)
+@pytest.mark.parametrize("users_at_once", [1, 2, 512])
+def test_evaluation_of_a_small_log_by_hand(monkeypatch: pytest.MonkeyPatch, users_at_once: int) -> None:
+    monkeypatch.setattr(evaluate_module, "USERS_AT_ONCE", users_at_once)
     histories = [[0, 1, 2, 3, 4], [0, 2, 0, 1, 0], [3, 3, 1, 5, 2]]
     users = np.repeat(np.arange(3), 5)
     log = Interactions(users, np.concatenate(histories), None, None, n_users=3, n_items=7)

@@ -16,7 +16,7 @@ import yaml
 
 from iisan.data.dataset import Dataset
 from iisan.data.importers.delimited import DelimitedImport, import_delimited
-from iisan.data.split import leave_one_out
+from iisan.data.leave_one_out import leave_one_out
 from iisan.errors import UserError
 from iisan.jobs.encode import EncodeJob, encode_dataset
 from iisan.jobs.evaluate import EvaluateJob, evaluate_model
@@ -200,7 +200,7 @@ def test_a_folder_of_something_else_is_left_alone(
 def test_a_file_is_no_run_folder(tmp_path: Path, tiny_dataset: Dataset) -> None:
     (tmp_path / "file").write_text("x")
     config = TrainConfig.preset("default", **TINY)
-    for run, message in ((tmp_path / "file", "something else"), (tmp_path / "file" / "run", "cannot be made")):
+    for run, message in ((tmp_path / "file", "something else"), (tmp_path / "file" / "run", "cannot be written")):
         with pytest.raises(UserError, match=message):
             train_recommender(TrainJob(dataset=tiny_dataset.path, run=run), config)
 
@@ -332,7 +332,7 @@ def test_ranks_are_written_a_row_a_user(trained: TrainOutcome, tiny_dataset: Dat
     path = tmp_path / "new" / "ranks.parquet"
     job = EvaluateJob(model=str(trained.folder), dataset=tiny_dataset.path, ranks=path, ks=[10])
     outcome = evaluate_model(job)
-    rows = pq.read_table(path).to_pylist()
+    rows = [row for row in pq.read_table(path).to_pylist() if row["split"] == "leave_one_out"]
     assert [row["user_id"] for row in rows] == [f"u{user}" for user in range(N_USERS)]
     split = leave_one_out(tiny_dataset)
     assert [row["target"] for row in rows] == [tiny_dataset.item_ids[row] for row in split.targets("test")]
@@ -356,7 +356,7 @@ def test_evaluation_goes_by_the_training_protocol_unless_told(
     as_trained = evaluate_model(EvaluateJob(model=str(tmp_path / "run"), dataset=tiny_dataset.path))
     expected = leave_one_out(tiny_dataset, min_interactions=7, keep_last=5, catalogue="interacted")
     assert (as_trained.model.n_users, as_trained.model.n_candidates) == (expected.n_users, expected.n_candidates)
-    assert as_trained.split.offsets.tolist() == expected.offsets.tolist()
+    assert as_trained.split.test.starts.tolist() == expected.test.starts.tolist()
     job = EvaluateJob(model=str(tmp_path / "run"), dataset=tiny_dataset.path, min_interactions=5, catalogue="all")
     assert evaluate_model(job).model.n_users == N_USERS
 
@@ -403,7 +403,7 @@ def test_a_model_that_cannot_be_written_leaves_the_older_one(
     folder = tmp_path / "model"
     save_whole(trained.model, folder)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    monkeypatch.setattr("iisan.models.item_table.save_file", full)
+    monkeypatch.setattr("iisan.models.item_table.save_tensors", full)
     with pytest.raises(UserError, match=r"cannot be written.*No space left"):
         save_whole(trained.model, folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

@@ -21,3 +21,10 @@ def test_whole_vectors_are_left_out_in_training_only() -> None:
     assert set(out.sum(dim=1).tolist()) == {0.0, 4.0}
     assert 0.7 < out.mean().item() < 0.8
     assert torch.equal(own.eval()(rows), torch.ones(1000, 4))
+
+
+def test_rows_beyond_the_table_have_none_after_training() -> None:
+    own = OwnVectors(3, 2, 0.5).eval()
+    with torch.no_grad():
+        own.table.weight.fill_(1.0)
+    assert own(torch.tensor([2, 3, 0, 99]))[:, 0].tolist() == [1.0, 0.0, 1.0, 0.0]

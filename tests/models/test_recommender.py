@@ -316,7 +316,26 @@ def test_histories_longer_than_the_model_reads_are_refused() -> None:
         model.user_states(items, torch.ones(1, LENGTH + 1, dtype=torch.long))
 
 
-def test_a_catalogue_of_another_size_is_refused_where_items_have_vectors_of_their_own() -> None:
+def test_a_smaller_catalogue_is_refused_where_items_have_vectors_of_their_own() -> None:
     model = build()
-    with pytest.raises(UserError, match="13 items, the model learned 12"):
-        model.embed_items(RandomSource({"image": (2, 6), "text": (3, 8)}, N + 1))
+    with pytest.raises(UserError, match="11 items, the model learned 12"):
+        model.embed_items(RandomSource({"image": (2, 6), "text": (3, 8)}, N - 1))
+
+
+def test_items_beyond_those_learned_have_no_vector_of_their_own() -> None:
+    model = build()
+    assert model.own is not None
+    source = RandomSource({"image": (2, 6), "text": (3, 8)}, N + 2)
+    with torch.no_grad():
+        model.own.table.weight.fill_(0.5)
+    with_own = model.embed_items(source)
+    as_new = model.embed_items(source, catalogue_rows=torch.full((N + 2,), N + 7))
+    as_first = model.embed_items(source, torch.tensor([N, 3]), catalogue_rows=torch.tensor([0, 3]))
+    with torch.no_grad():
+        model.own.table.weight.fill_(0.0)
+    content = model.embed_items(source)
+    torch.testing.assert_close(with_own[N:], content[N:])
+    torch.testing.assert_close(as_new, content)
+    assert (with_own[:N] - content[:N]).abs().max() > 0.01
+    torch.testing.assert_close(as_first[1], with_own[3])
+    assert (as_first[0] - content[N]).abs().max() > 0.01

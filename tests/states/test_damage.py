@@ -15,7 +15,15 @@ from safetensors.torch import save_file
 
 from iisan.data.checksum import sha256_of_file
 from iisan.errors import UserError
-from iisan.states import HiddenStateStore, IndexEntry, StoreSpec, StoreWriter, describe_store, verify_store
+from iisan.states import (
+    CachedSource,
+    HiddenStateStore,
+    IndexEntry,
+    StoreSpec,
+    StoreWriter,
+    describe_store,
+    verify_store,
+)
 
 
 @pytest.fixture
@@ -95,12 +103,55 @@ def test_a_shard_of_another_shape(store: Path) -> None:
     assert not verify_store(store).ok
 
 
-def test_nan_in_a_shard_is_found(store: Path) -> None:
+def put_nan(store: Path) -> None:
+    """Into the third row of the second shard, tap 1, with a checksum that fits."""
     states = torch.zeros(3, 1, 4, dtype=torch.float16)
     states[2, 0, 1] = float("nan")
     save_file({"states": states}, store / "shard-00001.safetensors")
     rehash(store, 1)
-    assert verify_store(store).problems == ["shard-00001.safetensors: numbers that are not finite from row 0 on"]
+
+
+def test_nan_in_a_shard_is_found(store: Path) -> None:
+    put_nan(store)
+    assert verify_store(store).problems == ["shard-00001.safetensors: a number of row 2, tap 1, is not finite"]
+
+
+@pytest.mark.parametrize("resident", [True, False])
+def test_nan_does_not_reach_a_model(resident: bool, store: Path) -> None:
+    put_nan(store)
+    opened = HiddenStateStore.open(store)
+    message = r"shard-00001\.safetensors, row 2 \(item 'i5'\): a number of tap 1 is not finite; make the store anew"
+    with pytest.raises(UserError, match=message):
+        CachedSource({"text": opened}, opened.item_ids, resident=resident).gather(torch.tensor([0, 5]))
+    sound = CachedSource({"text": opened}, opened.item_ids[:5], resident=resident).gather(torch.tensor([0, 4]))
+    assert sound["text"].stacked().isfinite().all()
+
+
+def test_a_large_sum_is_no_infinity(tmp_path: Path) -> None:
+    with StoreWriter(tmp_path, StoreSpec({"model": "m"}, "float32", (0,), 4)) as writer:
+        writer.append(torch.full((2, 1, 4), 3e38), [IndexEntry(f"i{k}", f"h{k}", k) for k in range(2)])
+    store = HiddenStateStore.open(tmp_path)
+    for resident in (True, False):
+        states = CachedSource({"text": store}, ["i0", "i1"], resident=resident).gather(torch.tensor([0, 1]))
+        assert torch.equal(states["text"].taps[0], torch.full((2, 4), 3e38))
+    assert verify_store(tmp_path).ok
+
+
+def test_a_constant_tap_that_is_not_finite(store: Path) -> None:
+    save_file({"constant": torch.tensor([[1.0, float("inf"), 1.0, 1.0]])}, store / "constant.safetensors")
+    with pytest.raises(UserError, match=r"constant\.safetensors: the constant taps hold a number that is not finite"):
+        HiddenStateStore.open(store)
+    assert any("not finite" in problem for problem in verify_store(store).problems)
+
+
+@pytest.mark.parametrize("name", ["shard-00001.safetensors", "shard-00000.parquet", "constant.safetensors"])
+def test_a_flipped_byte_is_found_when_states_are_loaded(name: str, store: Path) -> None:
+    opened = HiddenStateStore.open(store)
+    content = bytearray((store / name).read_bytes())
+    content[-5] ^= 1
+    (store / name).write_bytes(content)
+    with pytest.raises(UserError, match=rf"the store is damaged: {name}: its SHA-256 is .*`iisan states verify`"):
+        CachedSource({"text": opened}, opened.item_ids, resident=True)
 
 
 @pytest.mark.parametrize(

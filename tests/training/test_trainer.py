@@ -294,7 +294,7 @@ def test_a_full_disk_is_one_error_and_keeps_the_older_checkpoint(
     def full(*args: object, **kwargs: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("iisan.training.checkpoint.save_file", full)
+    monkeypatch.setattr("iisan.training.checkpoint.save_tensors", full)
     with pytest.raises(UserError, match=r"cannot be written.*No space left"):
         toy_trainer(tmp_path, toy_config(checkpoint_seconds=1e-9)).fit()
     assert (tmp_path / LAST).read_bytes() == before
@@ -305,7 +305,7 @@ def test_training_needs_a_user_with_two_training_items(tmp_path: Path) -> None:
     import numpy as np
 
     from iisan.data.interactions import Interactions
-    from iisan.data.split import leave_one_out
+    from iisan.data.leave_one_out import leave_one_out
 
     log = Interactions(np.repeat(np.arange(3), 3), np.arange(9) % 5, None, None, n_users=3, n_items=5)
     config = toy_config(min_interactions=3)

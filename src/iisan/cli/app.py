@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import logging
-import sys
 
 import typer
 from rich.logging import RichHandler
 from rich.text import Text
 from typer.exceptions import TyperException
 
-from iisan.cli import demo, encode, evaluate, import_checkpoint, import_data, recommend, states, train
+from iisan.cli import (
+    add_items,
+    cold_start,
+    compare,
+    demo,
+    doctor,
+    encode,
+    evaluate,
+    explain,
+    import_checkpoint,
+    import_data,
+    plan,
+    recommend,
+    states,
+    train,
+)
 from iisan.cli.consoles import messages
-from iisan.errors import UserError
+from iisan.errors import FULL, UserError
 
 app = typer.Typer(
     name="iisan",
@@ -24,19 +38,34 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (import_data, encode, states, train, evaluate, recommend, import_checkpoint, demo):
+for verb in (
+    import_data,
+    doctor,
+    encode,
+    states,
+    train,
+    evaluate,
+    recommend,
+    add_items,
+    cold_start,
+    compare,
+    plan,
+    explain,
+    import_checkpoint,
+    demo,
+):
     verb.add_to(app)
 
 INTERRUPTED = 130
 USER_ERROR = 2
 
 
-def main() -> None:
-    """Runs the command line: bad input is one line and exit code 2, an interruption is one line and 130."""
-    sys.exit(_run())
+def run() -> int:
+    """Runs the command line and gives the exit code: 2 for bad input, which is one line.
 
-
-def _run() -> int:
+    Raises:
+        KeyboardInterrupt: It was interrupted.
+    """
     logging.basicConfig(
         level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=messages, show_path=False)]
     )
@@ -49,9 +78,10 @@ def _run() -> int:
     except TyperException as error:
         return _usage_error(error.format_message())
     except OSError as error:
-        return _fail(str(UserError(error.strerror or str(error), where=str(error.filename or ""))))
+        how = "make room" if error.errno in FULL else ""
+        return _fail(str(UserError(error.strerror or str(error), where=str(error.filename or ""), how=how)))
     if code == INTERRUPTED:
-        messages.print("interrupted; `train` and `encode` go on where they were when called again", soft_wrap=True)
+        raise KeyboardInterrupt
     return code or 0
 
 

@@ -14,8 +14,14 @@ from iisan.cli.consoles import results
 from iisan.cli.options import add_verb, build, chosen
 from iisan.cli.progress import TaskProgress
 from iisan.data.dataset import Dataset
+from iisan.data.importers.amazon_2023 import Amazon2023Import, import_amazon_2023
 from iisan.data.importers.delimited import DelimitedImport, import_delimited
+from iisan.data.importers.huggingface import HuggingFaceImport, import_huggingface
 from iisan.data.importers.iisan import IisanImport, import_iisan
+from iisan.data.importers.microlens import MicroLensImport, import_microlens
+from iisan.data.importers.movielens import MovieLensImport, import_movielens
+from iisan.data.importers.recbole import RecBoleImport, import_recbole
+from iisan.data.importers.webdataset import WebDatasetImport, import_webdataset
 
 
 class ImportTarget(BaseModel):
@@ -33,6 +39,12 @@ def add_to(app: typer.Typer) -> None:
     )
     add_verb(formats, "delimited", run_delimited, (ImportTarget, DelimitedImport), arguments=("output",))
     add_verb(formats, "iisan", run_iisan, (ImportTarget, IisanImport), arguments=("output",))
+    add_verb(formats, "recbole", run_recbole, (ImportTarget, RecBoleImport), arguments=("output",))
+    add_verb(formats, "movielens", run_movielens, (ImportTarget, MovieLensImport), arguments=("output",))
+    add_verb(formats, "amazon-2023", run_amazon_2023, (ImportTarget, Amazon2023Import), arguments=("output",))
+    add_verb(formats, "microlens", run_microlens, (ImportTarget, MicroLensImport), arguments=("output",))
+    add_verb(formats, "webdataset", run_webdataset, (ImportTarget, WebDatasetImport), arguments=("output",))
+    add_verb(formats, "huggingface", run_huggingface, (ImportTarget, HuggingFaceImport), arguments=("output",))
     app.add_typer(formats, name="import")
 
 
@@ -46,6 +58,42 @@ def run_iisan(values: dict[str, Any]) -> None:
     """The layout of the IISAN authors' files: `item<TAB>title`, and `user<TAB>items separated by spaces`."""
     config = build(IisanImport, chosen(values, IisanImport))
     _run(values, lambda output, progress: import_iisan(config, output, progress))
+
+
+def run_recbole(values: dict[str, Any]) -> None:
+    """RecBole's atomic files: `NAME.inter`, or the parts it is split into, and `NAME.item`."""
+    config = build(RecBoleImport, chosen(values, RecBoleImport))
+    _run(values, lambda output, progress: import_recbole(config, output, progress))
+
+
+def run_movielens(values: dict[str, Any]) -> None:
+    """MovieLens from 100K to 32M and latest, as GroupLens publishes it."""
+    config = build(MovieLensImport, chosen(values, MovieLensImport))
+    _run(values, lambda output, progress: import_movielens(config, output, progress))
+
+
+def run_amazon_2023(values: dict[str, Any]) -> None:
+    """Amazon Reviews 2023: reviews or pure-ID files, and the metadata of the items."""
+    config = build(Amazon2023Import, chosen(values, Amazon2023Import))
+    _run(values, lambda output, progress: import_amazon_2023(config, output, progress))
+
+
+def run_microlens(values: dict[str, Any]) -> None:
+    """MicroLens: pairs, titles and covers."""
+    config = build(MicroLensImport, chosen(values, MicroLensImport))
+    _run(values, lambda output, progress: import_microlens(config, output, progress))
+
+
+def run_webdataset(values: dict[str, Any]) -> None:
+    """WebDataset tar shards with a sample an item, and a table of interactions."""
+    config = build(WebDatasetImport, chosen(values, WebDatasetImport))
+    _run(values, lambda output, progress: import_webdataset(config, output, progress))
+
+
+def run_huggingface(values: dict[str, Any]) -> None:
+    """Hugging Face datasets: folders and hub ids, pictures included."""
+    config = build(HuggingFaceImport, chosen(values, HuggingFaceImport))
+    _run(values, lambda output, progress: import_huggingface(config, output, progress))
 
 
 def _run(values: dict[str, Any], work: Callable[[Path, TaskProgress], Dataset]) -> None:

@@ -24,6 +24,8 @@ Model = TypeVar("Model", bound=BaseModel)
 Run = Callable[[dict[str, Any]], None]
 
 NOTHING = {"none", "null"}
+# What a list may hold that is not cut at commas.
+TEXTS = (str, Path)
 
 
 def add_verb(
@@ -119,7 +121,7 @@ def as_field_takes(annotation: Any, value: Any) -> Any:
     if isinstance(value, dict) or value in choices:
         return value
     lists = [part for part in parts if _is_sequence(part)]
-    if lists and typing.get_args(lists[0])[0] is str:
+    if lists and typing.get_args(lists[0])[0] in TEXTS:
         return [_as_text(one) for one in listed]
     if lists:
         return [one for part in listed for one in (part.split(",") if isinstance(part, str) else [part])]
@@ -131,7 +133,8 @@ def _as_text(value: Any) -> Any:
 
 
 def _argument(name: str, info: FieldInfo) -> inspect.Parameter:
-    annotation = Annotated[str | None, typer.Argument(help=_help(info), show_default=False, metavar=name.upper())]
+    argument = typer.Argument(help=_help(info), show_default=False, metavar=name.upper())
+    annotation = Annotated[list[str] | None, argument] if _is_list(info.annotation) else Annotated[str | None, argument]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
@@ -172,10 +175,15 @@ def _metavar(annotation: Any) -> str:
         elif part is type(None):
             names.append("none")
         elif _is_sequence(part):
-            names.append("A,B,…" if typing.get_args(part)[0] is not str else "TEXT")
+            of = typing.get_args(part)[0]
+            names.append(_type_name(of) if of in TEXTS else "A,B,…")
         else:
-            names.append(getattr(part, "__name__", "value").upper().replace("STR", "TEXT"))
+            names.append(_type_name(part))
     return "|".join(names)
+
+
+def _type_name(part: Any) -> str:
+    return str(getattr(part, "__name__", "value")).upper().replace("STR", "TEXT")
 
 
 def _parts(annotation: Any) -> tuple[Any, ...]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from iisan.data.interactions import Interactions
 from iisan.data.manifest import RESERVED_COLUMNS, DatasetSource
+from iisan.data.modality_names import check_modality_names
 from iisan.data.picture_source import PictureSource
 from iisan.errors import UserError
 
@@ -56,6 +57,7 @@ class DatasetContents:
         columns = {"title": self.titles, **self.texts, **self.images, **self.attributes}
         names = [*RESERVED_COLUMNS, *self.texts, *self.images, *self.attributes]
         check_names(names)
+        check_modality_names([*self.texts, *self.images])
         for name, values in columns.items():
             if len(values) != len(self.item_ids):
                 raise UserError(f"column {name!r} has {len(values)} values for {len(self.item_ids)} items")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -103,8 +103,12 @@ class Dataset:
         self._require(modality, "text")
         return self._item_column(modality)
 
-    def image_paths(self, modality: str) -> list[Path | None]:
+    def image_paths(self, modality: str, rows: Sequence[int] | None = None) -> list[Path | None]:
         """Absolute paths ``[N]`` of an image modality, None where an item has none; all lie inside the folder.
+
+        Args:
+            modality: Its name.
+            rows: ``[n]`` catalogue rows of the items asked for; by default all.
 
         Raises:
             UserError: There is no such image modality, a file is missing, or a path or symbolic link leads out.
@@ -113,7 +117,8 @@ class Dataset:
         root = self.path.resolve()
         found: dict[str, Path] = {}
         paths: list[Path | None] = []
-        for reference in self._item_column(modality):
+        column = self._item_column(modality)
+        for reference in column if rows is None else [column[row] for row in rows]:
             if reference is not None and reference not in found:
                 found[reference] = self._media_path(root, reference)
             paths.append(None if reference is None else found[reference])

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from iisan.data.modality_names import check_modality_names
 from iisan.errors import UserError
 
 FORMAT: Literal["iisan-dataset"] = "iisan-dataset"
@@ -102,10 +103,12 @@ def parse_manifest(raw: object, where: str) -> DatasetManifest:
             how="update iisan, or import the data again",
         )
     try:
-        return DatasetManifest.model_validate(raw)
+        manifest = DatasetManifest.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise UserError(
             f"the manifest is damaged: {field}: {first['msg']}", where=where, how="import the data again"
         ) from error
+    check_modality_names(manifest.modalities, where)
+    return manifest

@@ -92,7 +92,7 @@ def run_demo(
         config = TrainConfig.preset("default", method=method, seed=seed, max_epochs=MOST_EPOCHS)
         job = TrainJob(dataset=dataset.path, run=folder / "runs" / method)
         outcome = train_recommender(job, config, reporter(method) if reporter else None)
-        evaluated = evaluate_model(EvaluateJob(model=str(outcome.folder), dataset=dataset.path))
+        evaluated = evaluate_model(EvaluateJob(model=str(outcome.folder), dataset=dataset.path, splits="trained"))
         evaluations.setdefault("popularity", evaluated.popularity)
         evaluations[method] = evaluated.model
     save_whole(outcome.model, folder / "model")

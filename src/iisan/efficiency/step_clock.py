@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,17 +29,19 @@ class StepClock:
         warm_up: Steps before the first block.
         block: Steps of a block.
         blocks: How many blocks.
+        limit: Seconds after which no further block is begun; one is timed in any case.
 
     Raises:
         ValueError: One of the numbers is negative, or there is nothing to time.
     """
 
-    def __init__(self, device: torch.device, warm_up: int, block: int, blocks: int) -> None:
+    def __init__(self, device: torch.device, warm_up: int, block: int, blocks: int, *, limit: float = math.inf) -> None:
         if warm_up < 0 or block < 1 or blocks < 1:
             raise ValueError(f"warm-up {warm_up} and {blocks} blocks of {block} steps cannot be timed")
         self.device = device
         self.block = block
         self._bounds = [warm_up + block * number for number in range(blocks + 1)]
+        self._end = time.perf_counter() + limit
         self._timer = PhaseTimer(device)
         self._done = 0
         self._moments: list[float] = []
@@ -57,7 +60,7 @@ class StepClock:
         if name == "update":
             self._done += 1
             self._note()
-            if self._done == self._bounds[-1]:
+            if self._done == self._bounds[-1] or (self.step_seconds and time.perf_counter() > self._end):
                 raise StepsDoneError
 
     @property

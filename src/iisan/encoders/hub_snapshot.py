@@ -24,6 +24,7 @@ def hub_snapshot(
     force_download: bool = False,
     local_files_only: bool = False,
     token: str | bool | None = None,
+    otherwise: str = "",
 ) -> Path:
     """Downloads what the cache lacks.
 
@@ -36,6 +37,7 @@ def hub_snapshot(
         force_download: Download again what is in the cache.
         local_files_only: Do not ask the hub.
         token: For a private model; that of ``hf auth login`` by default.
+        otherwise: What else one can do where the hub cannot be asked, for the message.
 
     Returns:
         A folder of the cache, named by the commit.
@@ -60,7 +62,7 @@ def hub_snapshot(
             tqdm_class=None,
         )
     except Exception as error:  # The library's HTTP client has errors of its own, which changed before.
-        raise _explained(failed or error, where) from error
+        raise _explained(failed or error, where, otherwise) from error
     if failed is not None:
         logger.warning("%s: taken from the cache, for the hub cannot be asked (%s)", where, _first_line(failed))
     return Path(folder)
@@ -77,7 +79,7 @@ def _why_not(name: str, revision: str | None, token: str | bool | None) -> Excep
     return None
 
 
-def _explained(error: Exception, where: str) -> UserError:
+def _explained(error: Exception, where: str, otherwise: str) -> UserError:
     from huggingface_hub import errors
 
     said: dict[type[Exception], tuple[str, str]] = {
@@ -91,7 +93,7 @@ def _explained(error: Exception, where: str) -> UserError:
         ),
         errors.RevisionNotFoundError: ("the model has no such revision", "see its branches and tags on the hub"),
         errors.HFValidationError: (
-            f"neither a folder nor a hub id ({_first_line(error)})",
+            f"neither a folder nor a model: no hub id ({_first_line(error)})",
             "give org/name or a folder",
         ),
     }
@@ -102,7 +104,7 @@ def _explained(error: Exception, where: str) -> UserError:
         f"neither a folder nor a model that can be had: it is not in the cache, and the hub cannot be asked "
         f"({_first_line(error)})",
         where=where,
-        how="check the path or the network, or give a local folder",
+        how=f"check the path or the network, or give a local folder{otherwise}",
     )
 
 

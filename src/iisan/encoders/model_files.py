@@ -88,6 +88,12 @@ def _fingerprint(folder: Path) -> str:
 
 
 def _download(model: str, revision: str | None) -> Path:
-    folder = hub_snapshot(model, revision=revision, allow_patterns=HUB_PATTERNS, ignore_patterns=HUB_IGNORED)
+    folder = hub_snapshot(
+        model,
+        revision=revision,
+        allow_patterns=HUB_PATTERNS,
+        ignore_patterns=HUB_IGNORED,
+        otherwise=" or an offline model: wheel:minilm-l6, wheel:dinov2-small",
+    )
     logger.info("%s: using %s", model, folder)
     return folder

@@ -4,26 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from iisan.data.evaluation_batches import EvaluationBatch, evaluation_batch
-from iisan.data.split import Split
+from iisan.data.interactions import Rows
+from iisan.data.split import Split, TargetPart
 from iisan.evaluation.metrics import ranking_metrics
+from iisan.evaluation.popularity_bands import Band, BandResult, metrics_by_band
 from iisan.evaluation.protocol import Protocol
 from iisan.evaluation.ranking import Ranking, rank_targets
 
-Part = Literal["valid", "test"]
-# Scores held at once: 4 Mi floats are 16 MiB, which stay in cache on their way through the comparisons.
-SCORES_AT_ONCE = 1 << 22
-# Fewer would read the whole item table from memory for next to nothing.
-FEWEST_USERS = 64
+USERS_AT_ONCE = 512
 POPULAR_SHARE = 0.01
 
 ScoreUsers = Callable[[EvaluationBatch], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class ColdRanking:
+    """Targets without a training interaction, ranked among the candidates without one.
+
+    Attributes:
+        n_users: Users with such a target.
+        n_candidates: Candidates without a training interaction.
+        metrics: For each protocol the metrics of these users; nothing where there are none.
+    """
+
+    n_users: int
+    n_candidates: int
+    metrics: dict[Protocol, dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -38,21 +50,25 @@ class Evaluation:
         metrics: For each protocol, HR@k, NDCG@k and MRR as fractions of one.
         coverage: Share of the candidates that stand in at least one user's first `k` places, `k` the largest asked.
         popular: Share of all those places that go to the 1 % of items with the most training interactions.
+        bands: The metrics by how popular the target is among the training interactions of the split.
+        among_cold: Targets that nobody had a training interaction with, ranked among their like.
         ranks: For each protocol ``[U]``, the rank of each user's target.
     """
 
-    part: Part
+    part: TargetPart
     n_users: int
     n_candidates: int
     repeated_targets: float
     metrics: dict[Protocol, dict[str, float]]
     coverage: float
     popular: float
+    bands: dict[Band, BandResult]
+    among_cold: ColdRanking
     ranks: dict[Protocol, Tensor] = field(repr=False)
 
 
 def evaluate(
-    score_users: ScoreUsers, split: Split, part: Part, max_length: int, ks: tuple[int, ...] = (5, 10, 20)
+    score_users: ScoreUsers, split: Split, part: TargetPart, max_length: int, ks: tuple[int, ...] = (5, 10, 20)
 ) -> Evaluation:
     """Ranks every user's target among all candidates.
 
@@ -66,53 +82,80 @@ def evaluate(
     """
     shown = torch.zeros(split.n_items, dtype=torch.long)
     paper, kept, repeats = [], [], []
-    for ranking in _rankings(score_users, split, part, max_length):
+    for ranking in _rankings(score_users, split, part, max_length, k=max(ks)):
         paper.append(ranking.paper.cpu())
         kept.append(ranking.keep_target.cpu())
         repeats.append(ranking.repeated.cpu())
-        shown += _times_shown(ranking.scores, max(ks))
+        shown += torch.bincount(ranking.top[ranking.top >= 0], minlength=split.n_items).cpu()
     ranks: dict[Protocol, Tensor] = {"paper": torch.cat(paper), "keep_target": torch.cat(kept)}
+    candidates = split.candidates_of(part)
     return Evaluation(
         part=part,
-        n_users=split.n_users,
-        n_candidates=split.n_candidates,
+        n_users=len(split.histories(part)),
+        n_candidates=len(candidates),
         repeated_targets=float(torch.cat(repeats).double().mean()),
         metrics={protocol: ranking_metrics(values, ks) for protocol, values in ranks.items()},
-        coverage=float((shown > 0).sum()) / split.n_candidates,
+        coverage=float((shown > 0).sum()) / len(candidates),
         popular=_popular_share(shown, split),
+        bands=metrics_by_band(ranks, split, part, ks),
+        among_cold=_rank_among_cold(score_users, split, part, max_length, ks),
         ranks=ranks,
     )
 
 
-def rank_users(score_users: ScoreUsers, split: Split, part: Part, max_length: int) -> Tensor:
-    """Ranks ``[U]`` under the paper's protocol alone, which is what training stops by."""
-    return torch.cat([ranking.paper.cpu() for ranking in _rankings(score_users, split, part, max_length)])
+def rank_users(
+    score_users: ScoreUsers, split: Split, part: TargetPart, max_length: int, users: Rows | None = None
+) -> Tensor:
+    """Ranks ``[U]`` under the paper's protocol alone, which training stops by, of all users or those at positions."""
+    return torch.cat([one.paper.cpu() for one in _rankings(score_users, split, part, max_length, users=users)])
 
 
-def _rankings(score_users: ScoreUsers, split: Split, part: Part, max_length: int) -> Iterator[Ranking]:
-    candidates = torch.zeros(split.n_items, dtype=torch.bool)
-    candidates[torch.from_numpy(split.candidates)] = True
-    for batch in user_batches(split, part, max_length):
+def _rank_among_cold(
+    score_users: ScoreUsers, split: Split, part: TargetPart, max_length: int, ks: tuple[int, ...]
+) -> ColdRanking:
+    candidates = split.candidates_of(part)
+    cold = candidates[split.train_counts[candidates] == 0]
+    users = np.flatnonzero(split.train_counts[split.targets(part)] == 0)
+    found = list(_rankings(score_users, split, part, max_length, candidates=cold, users=users))
+    if not found:
+        return ColdRanking(0, len(cold), {})
+    ranks: dict[Protocol, Tensor] = {
+        "paper": torch.cat([ranking.paper.cpu() for ranking in found]),
+        "keep_target": torch.cat([ranking.keep_target.cpu() for ranking in found]),
+    }
+    return ColdRanking(len(users), len(cold), {name: ranking_metrics(one, ks) for name, one in ranks.items()})
+
+
+def _rankings(
+    score_users: ScoreUsers,
+    split: Split,
+    part: TargetPart,
+    max_length: int,
+    *,
+    k: int = 0,
+    candidates: Rows | None = None,
+    users: Rows | None = None,
+) -> Iterator[Ranking]:
+    """Rankings of the users at some positions of the part, by default of all, among the part's or given candidates."""
+    rows = split.candidates_of(part) if candidates is None else candidates
+    ranked = torch.zeros(split.n_items, dtype=torch.bool)
+    ranked[torch.from_numpy(rows)] = True
+    for batch in user_batches(split, part, max_length, users):
         states, items = score_users(batch)
         device = items.device
-        candidates = candidates.to(device)
-        users = torch.from_numpy(np.repeat(np.arange(len(batch)), np.diff(batch.seen_offsets))).to(device)
-        seen = (users, torch.from_numpy(batch.seen_items).to(device))
-        yield rank_targets(states, items, torch.from_numpy(batch.targets).to(device), candidates, seen)
+        ranked = ranked.to(device)
+        owners = torch.from_numpy(np.repeat(np.arange(len(batch)), np.diff(batch.seen_offsets))).to(device)
+        seen = (owners, torch.from_numpy(batch.seen_items).to(device))
+        yield rank_targets(states, items, torch.from_numpy(batch.targets).to(device), ranked, seen, k)
 
 
-def user_batches(split: Split, part: Part, max_length: int) -> Iterator[EvaluationBatch]:
-    """All users in batches whose scores fit in a bounded piece of memory."""
-    size = max(FEWEST_USERS, min(1024, SCORES_AT_ONCE // split.n_items))
-    for start in range(0, split.n_users, size):
-        yield evaluation_batch(split, part, slice(start, start + size), max_length)
-
-
-def _times_shown(scores: Tensor, k: int) -> Tensor:
-    """How often each item stands in the first `k` places of ``[B, N]`` scores, ``[N]``."""
-    best = scores.topk(min(k, scores.shape[1]), dim=1)
-    rows = best.indices[best.values != -torch.inf]
-    return torch.bincount(rows, minlength=scores.shape[1]).cpu()
+def user_batches(
+    split: Split, part: TargetPart, max_length: int, users: Rows | None = None
+) -> Iterator[EvaluationBatch]:
+    """The users at some positions of a part, by default all of them, in batches."""
+    positions = np.arange(len(split.histories(part))) if users is None else users
+    for start in range(0, len(positions), USERS_AT_ONCE):
+        yield evaluation_batch(split, part, positions[start : start + USERS_AT_ONCE], max_length)
 
 
 def _popular_share(shown: Tensor, split: Split) -> float:

@@ -14,6 +14,7 @@ from iisan.encoders.config import ComputeDtype, EncoderConfig, Pooling, TapSpec
 from iisan.encoders.load import load_encoder
 from iisan.errors import UserError
 from iisan.states.encode_items import EncodeReport, Progress, encode_items
+from iisan.states.manifest import MANIFEST_NAME, read_manifest
 
 DEFAULT_MODELS: dict[ModalityKind, str] = {
     "text": "sentence-transformers/all-MiniLM-L6-v2",
@@ -77,8 +78,11 @@ def encode_dataset(job: EncodeJob, progress: Progress | None = None) -> dict[str
         UserError: The dataset, an encoder, an item or a store is at fault.
     """
     dataset = Dataset.open(job.dataset)
+    chosen = _chosen(dataset, job)
+    for name in chosen:
+        _refuse_imported(states_folder(job.dataset, job.states) / name)
     reports = {}
-    for name, kind in _chosen(dataset, job).items():
+    for name, kind in chosen.items():
         encoder = load_encoder(job.encoder(kind))
         reports[name] = encode_items(
             encoder,
@@ -100,6 +104,13 @@ def states_folder(dataset: Path, states: Path | None) -> Path:
 def modality_contents(dataset: Dataset, name: str) -> Sequence[str | Path | None]:
     """What each item has in one modality, None where it has nothing, by catalogue row."""
     return dataset.texts(name) if dataset.modalities[name] == "text" else dataset.image_paths(name)
+
+
+def _refuse_imported(store: Path) -> None:
+    """Before an encoder is loaded, which may take long."""
+    if (store / MANIFEST_NAME).is_file() and (name := read_manifest(store).imported) is not None:
+        how = "encode another modality (--modality), or into another folder (--states)"
+        raise UserError(f"the store holds states that were imported (of '{name}')", where=str(store), how=how)
 
 
 def _chosen(dataset: Dataset, job: EncodeJob) -> dict[str, ModalityKind]:

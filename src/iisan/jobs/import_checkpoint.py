@@ -15,10 +15,10 @@ from torch import Tensor
 
 from iisan.data.dataset import Dataset
 from iisan.errors import UserError
+from iisan.jobs.catalogue_facts import catalogue_facts, catalogue_table
 from iisan.jobs.encode import states_folder
 from iisan.jobs.open_stores import open_stores, with_content
 from iisan.jobs.save_model import save_whole
-from iisan.models.item_table import ItemTable
 from iisan.models.recommender import Recommender
 from iisan.models.reference_checkpoint import from_reference, reference_config, reference_taps
 from iisan.states.cached_source import CachedSource
@@ -157,9 +157,8 @@ def _embed(
     for name, store in stores.items():
         _refuse_other_states(store, taps[name], widths[name])
     source = CachedSource(stores, dataset.item_ids)
-    model.item_table = ItemTable(
-        dataset.item_ids, dataset.titles, model.embed_items(source), with_content(stores, dataset)
-    )
+    model.item_table = catalogue_table(dataset, stores, model.embed_items(source), with_content(stores, dataset))
+    model.details |= catalogue_facts(dataset, stores)
 
 
 def _refuse_other_states(store: HiddenStateStore, taps: list[int], width: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,24 @@ from torch import Tensor
 
 from iisan.data.dataset import Dataset
 from iisan.errors import UserError
+from iisan.states.manifest import MANIFEST_NAME, read_manifest
 from iisan.states.store import HiddenStateStore
+
+logger = logging.getLogger(__name__)
+
+
+def modality_names(dataset: Dataset, folder: Path) -> list[str]:
+    """The modalities that a dataset has, and those that it has imported states of and nothing else.
+
+    Args:
+        dataset: The dataset.
+        folder: Holds a store for each modality.
+
+    Raises:
+        UserError: The manifest of a store is damaged.
+    """
+    others = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    return [*dataset.modalities, *(name for name in others if _exists_as_states(dataset, name, folder))]
 
 
 def open_stores(dataset: Dataset, names: Sequence[str], folder: Path) -> dict[str, HiddenStateStore]:
@@ -26,8 +44,8 @@ def open_stores(dataset: Dataset, names: Sequence[str], folder: Path) -> dict[st
     """
     stores = {}
     for name in sorted(names):
-        if name not in dataset.modalities:
-            there = ", ".join(dataset.modalities) or "none"
+        if name not in dataset.modalities and not _exists_as_states(dataset, name, folder):
+            there = ", ".join(modality_names(dataset, folder)) or "none"
             raise UserError(f"no modality {name!r}", where=str(dataset.path), how=f"there are: {there}")
         if not (folder / name).is_dir():
             raise UserError(
@@ -46,13 +64,28 @@ def with_content(stores: dict[str, HiddenStateStore], dataset: Dataset) -> Tenso
     return torch.stack(has_content).any(dim=0)
 
 
+def _exists_as_states(dataset: Dataset, name: str, folder: Path) -> bool:
+    """Whether a modality has no content in the dataset, but imported states."""
+    if name in dataset.modalities or not (folder / name / MANIFEST_NAME).is_file():
+        return False
+    return read_manifest(folder / name).imported is not None
+
+
 def _refuse_incomplete(store: HiddenStateStore, name: str, dataset: Dataset) -> None:
     """An item whose states are absent would pass for one without content, so an unfinished store is no store."""
+    imported = store.manifest.imported is not None
+    again = "run `iisan states import` again" if imported else f"run `iisan encode {dataset.path}` again"
+    if store.manifest.unfinished:
+        raise UserError("the run that wrote the store was interrupted", where=str(store.path), how=again)
     encoded = int((store.rows_of(dataset.item_ids) >= 0).sum())
-    present = dataset.manifest.counts.present[name]
-    if encoded != present:
+    present = dataset.manifest.counts.present.get(name, encoded)
+    if not imported and encoded != present:
         raise UserError(
             f"the store has states of {encoded:,} items, but {present:,} items of the dataset have {name!r}",
             where=str(store.path),
-            how=f"run `iisan encode {dataset.path}` again",
+            how=again,
         )
+    if imported and not encoded:
+        raise UserError("the store has states of no item of the dataset", where=str(store.path), how=again)
+    if encoded != present:  # The importer was told to let them lack it, or the dataset has changed since.
+        logger.info("%s: imported states of %d items, the dataset has %d with it", name, encoded, present)

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from iisan.errors import UserError
+from iisan.errors import unwritable
 from iisan.states.atomic import replacing
 
 
@@ -28,6 +28,4 @@ def output_file(path: Path) -> Iterator[Path]:
         with replacing(path) as temporary:
             yield temporary
     except OSError as error:
-        raise UserError(
-            f"cannot be written ({error.strerror or error})", where=str(path), how="name another"
-        ) from error
+        raise unwritable(path, error, what="the file") from error

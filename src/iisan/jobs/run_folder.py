@@ -17,16 +17,27 @@ import yaml
 from filelock import FileLock, Timeout
 
 import iisan
-from iisan.errors import UserError
+from iisan.errors import UserError, unwritable
 from iisan.jobs.output_file import output_file
 
 CONFIG = "config.yaml"
 RUN = "run.json"
 MODEL = "model"
+PLACES = "places"
+# Written down for the reader: a run whose data have moved, or that goes on with other versions, is the same run.
+NOT_COMPARED = {"versions", PLACES}
 
 
 @contextmanager
-def run_folder(folder: Path, config: dict[str, Any], facts: dict[str, Any], *, overwrite: bool) -> Iterator[Path]:
+def run_folder(
+    folder: Path,
+    config: dict[str, Any],
+    facts: dict[str, Any],
+    *,
+    overwrite: bool,
+    places: dict[str, dict[str, str]] | None = None,
+    defaults: dict[str, Any] | None = None,
+) -> Iterator[Path]:
     """Opens a run folder for one process, new or to be continued.
 
     Args:
@@ -34,6 +45,8 @@ def run_folder(folder: Path, config: dict[str, Any], facts: dict[str, Any], *, o
         config: The resolved configuration; a folder with another one is not continued.
         facts: What else the run depends on, as plain data: dataset fingerprint, encoders. They must be the same too.
         overwrite: Remove what is there and start again.
+        places: Where the inputs are; written down, and free to change.
+        defaults: What options stand for that a run of an older version did not write down.
 
     Raises:
         UserError: Another process trains there, or the folder holds something else.
@@ -44,10 +57,11 @@ def run_folder(folder: Path, config: dict[str, Any], facts: dict[str, Any], *, o
         if overwrite and before is not None:
             _remove(folder)
         elif before is not None:
-            _refuse_other_run(folder, before, json.loads(json.dumps({**facts, **config})))
+            _refuse_other_run(folder, {**(defaults or {}), **before}, json.loads(json.dumps({**facts, **config})))
         _make(folder)
         with output_file(folder / RUN) as draft:
-            draft.write_text(json.dumps({**facts, "versions": versions()}, indent=2) + "\n", encoding="utf-8")
+            written = {**facts, PLACES: places or {}, "versions": versions()}
+            draft.write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
         with output_file(folder / CONFIG) as draft:
             draft.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
         yield folder
@@ -95,7 +109,7 @@ def _make(folder: Path) -> None:
 
 
 def _unwritable(folder: Path, error: OSError) -> UserError:
-    return UserError(f"cannot be made ({error.strerror})", where=str(folder), how="name another folder")
+    return unwritable(folder, error, what="the run folder")
 
 
 def _remove(folder: Path) -> None:
@@ -129,7 +143,7 @@ def _run_there(folder: Path) -> dict[str, Any] | None:
 
 
 def _refuse_other_run(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
-    differing = sorted(key for key in {*before, *now} - {"versions"} if before.get(key) != now.get(key))
+    differing = sorted(key for key in {*before, *now} - NOT_COMPARED if before.get(key) != now.get(key))
     if (folder / CONFIG).exists() and differing:
         raise UserError(
             f"the run there was started with another {', '.join(differing)}",

@@ -24,9 +24,16 @@ class OwnVectors(nn.Module):
         self.dropout = dropout
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Vectors ``[n, d]`` of catalogue `rows` ``[n]``."""
+        """Vectors ``[n, d]`` of catalogue `rows` ``[n]``.
+
+        In evaluation mode rows beyond the table stand for items that came after training, whose vector is zero.
+        """
+        if not self.training:
+            known = rows < self.table.num_embeddings
+            inside: Tensor = self.table(rows.clamp(max=self.table.num_embeddings - 1))
+            return inside * known.unsqueeze(1)
         vectors: Tensor = self.table(rows)
-        if not self.training or self.dropout == 0:
+        if self.dropout == 0:
             return vectors
         kept = torch.rand(len(rows), 1, device=vectors.device) >= self.dropout
         return vectors * kept

@@ -4,37 +4,41 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
 import torch
-from huggingface_hub import ModelCard, ModelHubMixin, snapshot_download
+from huggingface_hub import ModelCard, ModelHubMixin
 from pydantic import ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from iisan.encoders.hub_snapshot import hub_snapshot
 from iisan.errors import UserError
+from iisan.models.additions import Additions
 from iisan.models.config import RecommenderConfig
+from iisan.models.file_names import CONFIG, WEIGHTS
 from iisan.models.item_encoder import build_item_encoder
 from iisan.models.item_table import ItemTable
 from iisan.models.model_card import model_card_text
 from iisan.models.own_vectors import OwnVectors
 from iisan.models.sasrec import Sasrec
+from iisan.models.score_blocks import BestItems, score_blocks
 from iisan.models.whitened_source import WhitenedSource
 from iisan.models.whitening import Whitening
+from iisan.states.atomic import replacing
 from iisan.states.sources import ItemStates, StateSource
+from iisan.states.tensor_file import save_tensors
 
 FORMAT_VERSION = 1
+# Where encoders that are tuned with the model hang; they are saved by their method, not with the model.
+ENCODERS = "encoders"
 # The cosine's scale is not learned beyond this (Radford et al. 2021 bound it so in CLIP).
 LARGEST_SCALE = 100.0
-# Scores held at once by `recommend`: 128 MiB.
-SCORES_AT_ONCE = 1 << 25
-_CONFIG = "config.json"
-_WEIGHTS = "model.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,7 @@ class Recommender(
         self.log_scale: nn.Parameter | None = None
         if self.config.similarity == "cosine":
             self.log_scale = nn.Parameter(torch.tensor(-math.log(self.config.temperature)))
+        self.encoders: nn.ModuleDict | None = None
         self.item_table: ItemTable | None = None
 
     @property
@@ -141,10 +146,15 @@ class Recommender(
             self.log_scale.data.clamp_(max=math.log(LARGEST_SCALE))
         return nn.functional.normalize(states.float(), dim=-1) * self.log_scale.exp()
 
-    def fit_whitening(self, source: StateSource) -> None:
-        """Sets the whitening, if the model has one, from the states of the whole catalogue, before training."""
+    def fit_whitening(self, source: StateSource, rows: Tensor | None = None) -> None:
+        """Sets the whitening, if the model has one, before training.
+
+        Args:
+            source: Hidden states by catalogue row.
+            rows: ``[n]`` catalogue rows whose states it goes by; the whole catalogue by default.
+        """
         for name, whitening in self._whitenings().items():
-            whitening.fit(source, name)
+            whitening.fit(source, name, rows=rows)
 
     def prepared(self, source: StateSource) -> StateSource:
         """The same source with the model's whitening done once and for all, where there is one."""
@@ -158,31 +168,45 @@ class Recommender(
         return {name: part for name, part in self.whitening.items() if isinstance(part, Whitening)}
 
     @torch.inference_mode()
-    def embed_items(self, source: StateSource, rows: Tensor | None = None, chunk: int = 4096) -> Tensor:
+    def embed_items(
+        self,
+        source: StateSource,
+        rows: Tensor | None = None,
+        chunk: int = 4096,
+        *,
+        catalogue_rows: Tensor | None = None,
+    ) -> Tensor:
         """Item embeddings in evaluation mode, `chunk` items at a time.
 
         Args:
-            source: Hidden states by catalogue row, on the model's device.
-            rows: ``[n]`` catalogue rows; all of them by default.
+            source: Hidden states by row, on the model's device.
+            rows: ``[n]`` rows of the source; all of them by default.
             chunk: Items a pass; bounds the memory.
+            catalogue_rows: ``[n]`` rows of the same items in the model's catalogue, which say what vector of its own
+                an item has; by default `rows`. A row beyond those trained on stands for an item that has none.
 
         Returns:
             ``[n, d]`` fp32 on the model's device.
 
         Raises:
-            UserError: Items have vectors of their own and the catalogue is of another size.
+            UserError: Items have vectors of their own, and the source is taken for the catalogue but is smaller.
         """
-        if self.own is not None and source.n_items != self.own.table.num_embeddings:
+        if catalogue_rows is None and self.own is not None and source.n_items < self.own.table.num_embeddings:
             raise UserError(
                 f"the catalogue has {source.n_items} items, the model learned {self.own.table.num_embeddings}",
                 how="use the catalogue that it was trained on",
             )
         rows = torch.arange(source.n_items) if rows is None else rows
+        catalogue_rows = rows if catalogue_rows is None else catalogue_rows
         training = self.training
         self.eval()
-        parts = [self.item_embeddings(source.gather(part), part.to(self.device)) for part in torch.split(rows, chunk)]
+        embeddings = torch.empty(len(rows), self.config.item_encoder.dim, device=self.device)
+        for start in range(0, len(rows), chunk):
+            part = slice(start, start + chunk)
+            its_rows = catalogue_rows[part].to(self.device)
+            embeddings[part] = self.item_embeddings(source.gather(rows[part]), its_rows)
         self.train(training)
-        return torch.cat(parts).float()
+        return embeddings
 
     def recommend(
         self, histories: Sequence[Sequence[str]], k: int = 10, *, exclude_seen: bool = True, batch_size: int = 256
@@ -204,7 +228,6 @@ class Recommender(
         if k < 1:
             raise UserError(f"{k} items cannot be recommended", how="ask for 1 or more")
         rows = [self.known_rows(history) for history in histories]
-        batch_size = max(1, min(batch_size, SCORES_AT_ONCE // len(self.table)))
         lists: list[list[Recommendation]] = []
         for start in range(0, len(rows), batch_size):
             lists.extend(self._recommend_batch(rows[start : start + batch_size], k, exclude_seen))
@@ -239,7 +262,11 @@ class Recommender(
     @torch.inference_mode()
     def score(self, histories: Sequence[Sequence[int]]) -> Tensor:
         """Scores of the whole catalogue ``[B, N]`` after histories of catalogue rows, oldest first."""
-        table = self.table
+        embeddings = self.table.embeddings.to(self.device)
+        return self._last_states(histories, embeddings) @ embeddings.T
+
+    def _last_states(self, histories: Sequence[Sequence[int]], embeddings: Tensor) -> Tensor:
+        """User states ``[B, d]`` after histories of catalogue rows."""
         length = min(self.max_length, max(len(history) for history in histories))
         slots = torch.zeros(len(histories), length, dtype=torch.long)
         for line, history in zip(slots, histories, strict=True):
@@ -247,35 +274,42 @@ class Recommender(
             line[length - len(recent) :] = recent
         training = self.training
         self.eval()
-        embeddings = table.embeddings.to(self.device)
         states = self.user_states(embeddings, slots.to(self.device))[:, -1]
         self.train(training)
-        return states @ embeddings.T
+        return states
 
+    @torch.inference_mode()
     def _recommend_batch(
         self, histories: Sequence[Sequence[int]], k: int, exclude_seen: bool
-    ) -> Iterator[list[Recommendation]]:
+    ) -> list[list[Recommendation]]:
         table = self.table
-        scores = self.score(histories)
-        scores = scores.masked_fill(~table.recommendable.to(scores.device), -torch.inf)
-        if exclude_seen:
-            for line, history in zip(scores, histories, strict=True):
-                line[torch.tensor(history, device=scores.device)] = -torch.inf
-        best = scores.topk(min(k, len(table)), dim=1)
-        for values, rows in zip(best.values.tolist(), best.indices.tolist(), strict=True):
-            yield [
+        embeddings = table.embeddings.to(self.device)
+        states = self._last_states(histories, embeddings)
+        best = BestItems(len(histories), min(k, len(table)), self.device)
+        left_out = _pairs(histories if exclude_seen else [], self.device)
+        for start, scores in score_blocks(states, embeddings, table.recommendable.to(self.device), left_out):
+            best.take(start, scores)
+        return [
+            [
                 Recommendation(table.item_ids[row], table.titles[row], value)
                 for value, row in zip(values, rows, strict=True)
-                if value != float("-inf")
+                if row >= 0
             ]
+            for values, rows in zip(best.scores.tolist(), best.rows.tolist(), strict=True)
+        ]
+
+    def _own_state(self) -> dict[str, Tensor]:
+        return {name: value for name, value in self.state_dict().items() if not name.startswith(f"{ENCODERS}.")}
 
     def _save_pretrained(self, save_directory: Path) -> None:
         config = {"format_version": FORMAT_VERSION, **self.config.model_dump(), "details": self.details}
-        (save_directory / _CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
-        save_file(weights, save_directory / _WEIGHTS, metadata={"format": "pt"})
+        (save_directory / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        # By renaming: the file that is there may be mapped into memory.
+        with replacing(save_directory / WEIGHTS) as draft:
+            save_tensors(self._own_state(), draft, {"format": "pt"})
         if self.item_table is not None:
             self.item_table.save(save_directory)
+            Additions(save_directory).drop_absorbed(self.item_table.last_addition)
 
     @classmethod
     def from_pretrained(
@@ -307,23 +341,15 @@ class Recommender(
             raise TypeError(f"from_pretrained() got an unexpected argument {next(iter(model_kwargs))!r}")
         folder = Path(pretrained_model_name_or_path)
         if not folder.is_dir():
-            try:
-                downloaded = snapshot_download(
-                    str(pretrained_model_name_or_path),
-                    revision=revision,
-                    cache_dir=cache_dir,
-                    force_download=force_download,
-                    local_files_only=local_files_only,
-                    token=token,
-                    allow_patterns=["*.json", "*.safetensors", "*.parquet"],
-                )
-            except (OSError, ValueError) as error:
-                raise UserError(
-                    "neither a folder nor a model that the hub gives",
-                    where=str(pretrained_model_name_or_path),
-                    how="check the path, or the id and the network",
-                ) from error
-            folder = Path(downloaded)
+            folder = hub_snapshot(
+                str(pretrained_model_name_or_path),
+                revision=revision,
+                allow_patterns=["*.json", "*.safetensors", "*.parquet"],
+                cache_dir=cache_dir,
+                force_download=force_download,
+                local_files_only=local_files_only,
+                token=token,
+            )
         return _read_model(cls, folder)
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
@@ -331,11 +357,18 @@ class Recommender(
         return ModelCard(model_card_text(self.config, self.details, n_items=len(self.item_table or ())))
 
 
+def _pairs(histories: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
+    """All (history, catalogue row) of some histories, int64."""
+    users = [number for number, history in enumerate(histories) for _ in history]
+    rows = [row for history in histories for row in history]
+    return torch.tensor(users, dtype=torch.long, device=device), torch.tensor(rows, dtype=torch.long, device=device)
+
+
 def _read_model(kind: type[Recommender], folder: Path) -> Recommender:
     data = _read_config(folder)
     try:
         model = kind(data, details=data.pop("details", {}))
-        model.load_state_dict(load_file(folder / _WEIGHTS))
+        model.load_state_dict(load_file(folder / WEIGHTS))
     except (ValidationError, TypeError, ValueError, RuntimeError, OSError, SafetensorError) as error:
         raise UserError(
             f"the model cannot be read ({shorten(str(error), 300)})",
@@ -354,7 +387,7 @@ def _read_model(kind: type[Recommender], folder: Path) -> Recommender:
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
-    path = folder / _CONFIG
+    path = folder / CONFIG
     if not path.is_file():
         raise UserError("not a model folder: config.json is missing", where=str(folder), how="name a saved model")
     try:

@@ -6,7 +6,7 @@ map is fixed before training from the catalogue's states alone, so it sees no in
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -61,8 +61,8 @@ class Whitening(nn.Module):
         return replace(states, taps=taps, whitened=True)
 
     @torch.no_grad()
-    def fit(self, source: StateSource, modality: str, chunk: int = 4096) -> None:
-        """Sets mean and matrix from all items of a catalogue that have the modality.
+    def fit(self, source: StateSource, modality: str, chunk: int = 4096, rows: Tensor | None = None) -> None:
+        """Sets mean and matrix from those items of a catalogue that have the modality.
 
         The covariance is shrunk towards a multiple of the identity as Ledoit and Wolf (2004) derive it, so that a small
         catalogue, whose covariance is mostly noise, is whitened little. A constant tap becomes zero.
@@ -71,8 +71,10 @@ class Whitening(nn.Module):
             source: Hidden states by catalogue row.
             modality: Which of them.
             chunk: Items read at once.
+            rows: ``[n]`` catalogue rows to go by; all of them by default.
         """
-        moments = _moments(source, modality, chunk)
+        rows = torch.arange(source.n_items) if rows is None else rows
+        moments = _moments(source, modality, torch.split(rows, chunk))
         self.mean.copy_(moments.mean)
         for matrix, covariance, fourth in zip(self.matrix, moments.covariance, moments.fourth, strict=True):
             matrix.copy_(_inverse_root(_shrunk(covariance, float(fourth), moments.n)))
@@ -88,26 +90,26 @@ class _Moments:
     n: int
 
 
-def _moments(source: StateSource, modality: str, chunk: int) -> _Moments:
+def _moments(source: StateSource, modality: str, parts: Sequence[Tensor]) -> _Moments:
     shape = source.modalities[modality]
     total, n = torch.zeros(shape.n_taps, shape.width, dtype=torch.float64), 0
-    for taps in _chunks(source, modality, chunk):
+    for taps in _chunks(source, modality, parts):
         total += taps.double().sum(dim=1)
         n += taps.shape[1]
     n = max(n, 1)
     mean = total / n
     covariance = torch.zeros(shape.n_taps, shape.width, shape.width, dtype=torch.float64)
     fourth = torch.zeros(shape.n_taps, dtype=torch.float64)
-    for taps in _chunks(source, modality, chunk):
+    for taps in _chunks(source, modality, parts):
         centred = taps - mean.float().unsqueeze(1)
         covariance += centred.transpose(1, 2) @ centred
         fourth += centred.double().square().sum(dim=2).square().sum(dim=1)
     return _Moments(mean, covariance / n, fourth / n, n)
 
 
-def _chunks(source: StateSource, modality: str, chunk: int) -> Iterator[Tensor]:
-    """Taps ``[T, n, D]`` on the CPU of the items that have the modality, chunk by chunk."""
-    for rows in torch.split(torch.arange(source.n_items), chunk):
+def _chunks(source: StateSource, modality: str, parts: Sequence[Tensor]) -> Iterator[Tensor]:
+    """Taps ``[T, n, D]`` on the CPU of the items that have the modality, part by part."""
+    for rows in parts:
         states = source.gather(rows)[modality]
         taps = torch.stack([tap.expand(len(rows), -1).cpu() for tap in states.taps])
         yield taps if states.available is None else taps[:, states.available.cpu()]

@@ -7,9 +7,13 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from iisan.errors import UserError
+from iisan.states.checksums import require_checksums
+from iisan.states.finite import first_not_finite
 from iisan.states.sources import ItemStates, ModalityShape
 from iisan.states.store import HiddenStateStore
 
@@ -29,6 +33,9 @@ class CachedSource:
         resident: True: load the catalogue's states once, in the stores' dtype, onto `device`. False: read each batch
             from the memory map. ``"auto"``: True when they fit `budget_bytes`; the choice is logged.
         budget_bytes: For ``"auto"``.
+
+    Raises:
+        UserError: States that are loaded do not match their checksum, or hold a number that is not finite.
     """
 
     def __init__(
@@ -75,7 +82,11 @@ class _ResidentModality:
     def __init__(self, store: HiddenStateStore, rows: Tensor, device: torch.device) -> None:
         used, position = np.unique(rows.numpy(), return_inverse=True)
         absent = int(used.size > 0 and used[0] < 0)  # -1 sorts first
-        self._states = store.gather(used[absent:]).to(device)  # [used, T_var, D]
+        # All of it is read here anyway, so a changed byte need not stay unnoticed.
+        require_checksums(store.path, store.manifest)
+        states = store.gather(used[absent:])
+        _require_finite(store, states, used[absent:])
+        self._states = states.to(device)  # [used, T_var, D]
         self._position = torch.from_numpy(position - absent).to(device)  # [N], -1: absent
         self._complete = not absent
         self._layout = _TapLayout(store, device)
@@ -102,11 +113,16 @@ class _MappedModality:
         wanted = self._rows[rows.cpu()]  # [n]
         available = wanted >= 0
         if self._complete:
-            return self._layout.spread(self._store.gather(wanted).to(self._device), None)
-        found = self._store.gather(wanted[available])
+            return self._layout.spread(self._gather(wanted).to(self._device), None)
+        found = self._gather(wanted[available])
         states = found.new_zeros(len(wanted), *found.shape[1:])
         states[available] = found
         return self._layout.spread(states.to(self._device), available.to(self._device))
+
+    def _gather(self, rows: Tensor) -> Tensor:
+        states = self._store.gather(rows)
+        _require_finite(self._store, states, rows.numpy())
+        return states
 
 
 class _TapLayout:
@@ -126,6 +142,18 @@ class _TapLayout:
         varying = iter(by_tap.unbind(0))
         taps = [self._constant[tap] if tap in self._constant else next(varying) for tap in self._taps]
         return ItemStates(taps=taps, available=available)
+
+
+def _require_finite(store: HiddenStateStore, states: Tensor, rows: npt.NDArray[np.int64]) -> None:
+    """Check what was gathered: NaN in a state would look like a training run that diverged."""
+    bad = first_not_finite(states)
+    if bad is not None:
+        row, column = bad
+        raise UserError(
+            f"a number of tap {store.varying_taps[column]} is not finite",
+            where=store.where(int(rows[row])),
+            how="make the store anew (`iisan states verify` names all that is wrong)",
+        )
 
 
 def _bytes_of(store: HiddenStateStore, rows: Tensor) -> int:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from iisan.states.manifest import MANIFEST_NAME
 from iisan.states.store import HiddenStateStore
 
@@ -16,7 +18,9 @@ class StoreDescription:
 
     Attributes:
         path: Its folder.
-        encoder: Identity of the encoder.
+        encoder: Identity of the encoder; of imported states what a user said of it.
+        imported: Whether the states were made elsewhere and imported.
+        unfinished: Whether the last run that wrote it was interrupted; the next one completes it.
         dtype: On disk.
         taps: Tapped hidden states.
         constant_taps: Those stored once for all items.
@@ -30,6 +34,8 @@ class StoreDescription:
 
     path: str
     encoder: dict[str, Any]
+    imported: bool
+    unfinished: bool
     dtype: str
     taps: list[int]
     constant_taps: list[int]
@@ -53,13 +59,15 @@ def describe_store(path: Path | str) -> StoreDescription:
     return StoreDescription(
         path=str(store.path),
         encoder=manifest.encoder,
+        imported=manifest.imported is not None,
+        unfinished=manifest.unfinished,
         dtype=manifest.dtype,
         taps=manifest.taps,
         constant_taps=manifest.constant_taps,
         width=manifest.width,
         items=len(store),
         rows=manifest.rows,
-        dead_rows=manifest.rows - len({entry.row for entry in store.index.live.values()}),
+        dead_rows=manifest.rows - len(np.unique(store.items.rows)),
         shards=len(manifest.shards),
         size_bytes=sum((store.path / name).stat().st_size for name in names),
     )

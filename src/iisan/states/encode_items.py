@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-
-import torch
 
 from iisan.encoders.constant_taps import find_constant_taps
 from iisan.encoders.encoder import Encoder
 from iisan.errors import UserError
+from iisan.states.changes import Changes, write_changes
 from iisan.states.content import Content, content_hash
-from iisan.states.index import REMOVED, IndexEntry, StoreIndex
 from iisan.states.manifest import StoreDtype
-from iisan.states.writer import StoreSpec, StoreWriter
+from iisan.states.same_store import StoreSpec
+from iisan.states.writer import StoreWriter
 
 Progress = Callable[[int, int, str], None]
 
@@ -43,16 +42,6 @@ class EncodeReport:
     replaced: int
     removed: int
     seconds: float
-
-
-@dataclass(slots=True)
-class _Plan:
-    to_encode: dict[str, tuple[Content, list[str]]] = field(default_factory=dict)  # hash -> content, items
-    entries: list[IndexEntry] = field(default_factory=list)  # of items that need no encoding
-    reused: int = 0
-    missing: int = 0
-    replaced: int = 0
-    removed: int = 0
 
 
 def encode_items(
@@ -96,12 +85,11 @@ def encode_items(
     constant_taps, constant = find_constant_taps(encoder)
     spec = StoreSpec(encoder.identity, dtype, tuple(encoder.taps), encoder.width, constant_taps, constant)
     with StoreWriter(path, spec, wait=wait) as writer:
-        plan = _plan(item_ids, contents, hashes, writer.index)
-        _encode_plan(encoder, writer, plan, shard_rows, progress)
-    encoded = len(plan.to_encode)
-    shared = sum(len(items) - 1 for _, items in plan.to_encode.values())
+        changes: Changes[Content] = Changes.between(writer.index, item_ids, contents, hashes)
+        _encode(encoder, writer, changes, shard_rows, progress)
     seconds = time.perf_counter() - started
-    return EncodeReport(encoded, plan.reused + shared, plan.missing, plan.replaced, plan.removed, seconds)
+    reused = changes.reused + changes.shared
+    return EncodeReport(len(changes.new), reused, changes.missing, changes.replaced, changes.removed, seconds)
 
 
 def _silent(done: int, total: int, label: str) -> None:
@@ -136,47 +124,14 @@ def _hash_all(item_ids: Sequence[str], contents: Sequence[Content | None], progr
     return hashes
 
 
-def _plan(
-    item_ids: Sequence[str], contents: Sequence[Content | None], hashes: Sequence[str | None], index: StoreIndex
-) -> _Plan:
-    plan = _Plan()
-    for item, content, digest in zip(item_ids, contents, hashes, strict=True):
-        old = index.live.get(item)
-        if digest is None or content is None:
-            plan.missing += 1
-            if old is not None:
-                plan.removed += 1
-                plan.entries.append(IndexEntry(item, "", REMOVED))
-            continue
-        if old is not None and old.content_hash == digest:
-            plan.reused += 1
-            continue
-        plan.replaced += old is not None
-        row = index.row_of_hash.get(digest)
-        if row is not None:
-            plan.reused += 1
-            plan.entries.append(IndexEntry(item, digest, row))
-        else:
-            plan.to_encode.setdefault(digest, (content, []))[1].append(item)
-    return plan
-
-
-def _encode_plan(encoder: Encoder, writer: StoreWriter, plan: _Plan, shard_rows: int, progress: Progress) -> None:
-    todo = list(plan.to_encode.items())
+def _encode(
+    encoder: Encoder, writer: StoreWriter, changes: Changes[Content], shard_rows: int, progress: Progress
+) -> None:
     done = 0
 
     def advance(count: int) -> None:
         nonlocal done
         done += count
-        progress(done, len(todo), "encode")
+        progress(done, len(changes.new), "encode")
 
-    entries = plan.entries
-    for start in range(0, len(todo), shard_rows):
-        part = todo[start : start + shard_rows]
-        states = encoder.encode([content for _, (content, _) in part], on_batch=advance)  # [n, T, D]
-        first = writer.next_row
-        new = [IndexEntry(item, digest, first + k) for k, (digest, (_, items)) in enumerate(part) for item in items]
-        writer.append(states, [*entries, *new])
-        entries = []
-    if entries:
-        writer.append(torch.empty(0, len(encoder.taps), encoder.width), entries)
+    write_changes(writer, changes, lambda contents: encoder.encode(contents, on_batch=advance), shard_rows)

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -23,7 +21,8 @@ class IndexEntry:
 
     Attributes:
         item_id: The item.
-        content_hash: Hex SHA-256 of the content that was encoded; empty for a removal.
+        content_hash: Hex SHA-256 of the content that was encoded, or of the states where they were imported;
+            empty for a removal.
         row: Row of the states in the store, counted over all shards; `REMOVED` when the item has no content any more.
     """
 
@@ -49,14 +48,28 @@ def read_index(path: Path) -> list[IndexEntry]:
     Raises:
         UserError: The file is absent or damaged.
     """
+    table = read_index_table(path)
+    columns = [table.column(name).to_pylist() for name in SCHEMA.names]
+    return [IndexEntry(*values) for values in zip(*columns, strict=True)]
+
+
+def read_index_table(path: Path) -> pa.Table:
+    """Read the entries of one shard as a table of `SCHEMA`, without nulls.
+
+    Raises:
+        UserError: The file is absent or damaged.
+    """
     try:
-        table = pq.read_table(path, schema=SCHEMA)
-        columns = [table.column(name).to_pylist() for name in SCHEMA.names]
-    except (OSError, pa.ArrowException) as error:
+        with pq.ParquetFile(path) as file:
+            table = file.read(SCHEMA.names).select(SCHEMA.names).cast(SCHEMA)
+        table.validate(full=True)
+        if any(column.null_count for column in table.columns):
+            raise pa.ArrowInvalid("a value is missing")
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         how = "restore the store or encode anew"
         raise UserError(f"the index of a shard cannot be read ({reason})", where=str(path), how=how) from error
-    return [IndexEntry(*values) for values in zip(*columns, strict=True)]
+    return table
 
 
 @dataclass(slots=True)
@@ -79,9 +92,3 @@ class StoreIndex:
                 continue
             self.live[entry.item_id] = entry
             self.row_of_hash[entry.content_hash] = entry.row
-
-    def rows_of(self, item_ids: Sequence[str]) -> npt.NDArray[np.int64]:
-        """Row of each item, -1 where it has none."""
-        live = self.live
-        rows = (entry.row if (entry := live.get(item)) else REMOVED for item in item_ids)
-        return np.fromiter(rows, dtype=np.int64, count=len(item_ids))

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
 
+from iisan.encoders.constant_taps import find_constant_taps
 from iisan.encoders.encoder import Encoder
 from iisan.states.content import Content, is_missing
+from iisan.states.manifest import StoreDtype
+from iisan.states.phases import PhaseObserver, Unobserved
+from iisan.states.shard_file import TORCH_DTYPES
 from iisan.states.sources import ItemStates, ModalityShape
 
 
 class LiveSource:
-    """A `StateSource` that runs frozen encoders; the same numbers as a `CachedSource` over float32 stores, slower.
+    """A `StateSource` that runs frozen encoders; the same numbers as a `CachedSource` over stores, slower.
 
     Args:
         encoders: Encoder by modality; the order is kept.
         contents: For each modality the content of the catalogue's ``N`` items; ``None`` or a blank text: the item
             lacks it and gets zeros with ``available`` False.
         device: Where `gather` puts its results; the encoders stay where they are.
+        dtypes: For each modality the dtype of the stores that the numbers should be those of, float32 where not given.
+        on_encoded: Called after each forward pass with the modality and the number of contents done by it.
+        observer: Is told when the encoders run.
 
     Raises:
         ValueError: `encoders` and `contents` name different modalities, or the contents differ in length.
@@ -30,6 +38,9 @@ class LiveSource:
         encoders: Mapping[str, Encoder],
         contents: Mapping[str, Sequence[Content | None]],
         device: torch.device | str = "cpu",
+        dtypes: Mapping[str, StoreDtype] | None = None,
+        on_encoded: Callable[[str, int], None] | None = None,
+        observer: PhaseObserver | None = None,
     ) -> None:
         if set(encoders) != set(contents):
             raise ValueError(f"encoders for {sorted(encoders)}, but contents for {sorted(contents)}")
@@ -37,12 +48,17 @@ class LiveSource:
         if len(lengths) > 1:
             raise ValueError(f"the modalities have different numbers of items: {sorted(lengths)}")
         self.device = torch.device(device)
+        self._on_encoded = on_encoded
+        self._observer = observer or Unobserved()
         self._n_items = lengths.pop() if lengths else 0
         self._encoders = dict(encoders)
         self._contents = {name: contents[name] for name in encoders}
         self._available = {
             name: torch.tensor([not is_missing(content) for content in column], dtype=torch.bool)  # [N]
             for name, column in self._contents.items()
+        }
+        self._rounding = {
+            name: _Rounding(encoders[name], dtype) for name, dtype in (dtypes or {}).items() if dtype != "float32"
         }
 
     @property
@@ -55,6 +71,13 @@ class LiveSource:
         """``N``."""
         return self._n_items
 
+    @property
+    def n_parameters(self) -> int:
+        """Weights of all encoders together."""
+        return sum(
+            parameter.numel() for encoder in self._encoders.values() for parameter in encoder.module.parameters()
+        )
+
     def gather(self, rows: Tensor) -> dict[str, ItemStates]:
         """States of some items, each distinct one encoded once; see `StateSource.gather`."""
         return {name: self._gather(name, rows.cpu()) for name in self._encoders}
@@ -66,7 +89,27 @@ class LiveSource:
         states = torch.zeros(len(distinct), len(encoder.taps), encoder.width)
         found = [column[row] for row in distinct[present].tolist()]
         if found:
-            states[present] = encoder.encode(found)
+            told = self._on_encoded
+            # Only training is observed; validation embeds the catalogue without gradients.
+            with self._observer.phase("forward") if torch.is_grad_enabled() else nullcontext():
+                encoded = encoder.encode(found, None if told is None else lambda count: told(name, count))
+            states[present] = self._rounding[name](encoded) if name in self._rounding else encoded
         by_tap = states.transpose(0, 1)[:, position].to(self.device)  # [T, n, D]
-        available = None if bool(self._available[name].all()) else present[position].to(self.device)
+        # By what is asked for, not by the catalogue: the same items give the same bits whatever else it holds.
+        available = None if bool(present.all()) else present[position].to(self.device)
         return ItemStates(taps=list(by_tap.unbind(0)), available=available)
+
+
+class _Rounding:
+    """What a store of some dtype makes of an encoder's states: constant taps stay as they are, others are rounded."""
+
+    def __init__(self, encoder: Encoder, dtype: StoreDtype) -> None:
+        constant, _ = find_constant_taps(encoder)
+        self._columns = [k for k, tap in enumerate(encoder.taps) if tap not in constant]
+        self._dtype = TORCH_DTYPES[dtype]
+
+    def __call__(self, states: Tensor) -> Tensor:
+        """Rounds states ``[n, T, D]``."""
+        rounded = states.clone()
+        rounded[:, self._columns] = states[:, self._columns].to(self._dtype).float()
+        return rounded

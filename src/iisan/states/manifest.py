@@ -57,6 +57,7 @@ class Manifest(BaseModel):
         width: ``D``.
         constant: safetensors file with ``constant [T_const, D]``, fp32; ``None`` without constant taps.
         shards: In the order in which they were committed.
+        unfinished: Whether the run that wrote the last shard had more to write.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -70,6 +71,12 @@ class Manifest(BaseModel):
     width: int = Field(ge=1)
     constant: CheckedFile | None = None
     shards: list[ShardRecord] = []
+    unfinished: bool = False
+
+    @property
+    def imported(self) -> str | None:
+        """What a user said made the states, where they were imported; ``None`` where an encoder made them here."""
+        return str(self.encoder.get("name")) if self.encoder.get("imported") is True else None
 
     @property
     def varying_taps(self) -> list[int]:
@@ -120,9 +127,15 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Commit: replace the manifest of a store."""
+    """Commit: replace the manifest of a store.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    # Left out of a finished store's manifest, so that programs that do not know the field read it too.
+    left_out = None if manifest.unfinished else {"unfinished"}
     with replacing(folder / MANIFEST_NAME) as temporary:
-        temporary.write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
+        temporary.write_text(manifest.model_dump_json(indent=1, exclude=left_out), encoding="utf-8")
 
 
 def _damaged(path: Path, reason: str) -> UserError:

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from iisan.errors import UserError
 from iisan.states.manifest import StoreDtype
+from iisan.states.tensor_file import save_tensors
 
 TORCH_DTYPES: dict[StoreDtype, torch.dtype] = {
     "float16": torch.float16,
@@ -31,8 +31,12 @@ StateArray = npt.NDArray[Any]
 
 
 def write_shard(path: Path, states: Tensor) -> None:
-    """Write states ``[rows, T_var, D]`` as they are."""
-    save_file({STATES_KEY: states.contiguous()}, path)
+    """Write states ``[rows, T_var, D]`` as they are.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    save_tensors({STATES_KEY: states.contiguous()}, path)
 
 
 def map_shard(path: Path, dtype: StoreDtype, shape: tuple[int, int, int]) -> StateArray:

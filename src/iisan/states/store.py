@@ -13,9 +13,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from iisan.errors import UserError
-from iisan.states.index import StoreIndex, read_index
+from iisan.states.finite import all_finite
 from iisan.states.manifest import Manifest, read_manifest
 from iisan.states.shard_file import NUMPY_DTYPES, TORCH_DTYPES, as_tensor, map_shard
+from iisan.states.store_items import StoreItems
 
 CONSTANT_KEY = "constant"
 
@@ -28,14 +29,14 @@ class HiddenStateStore:
     Attributes:
         path: The store's folder.
         manifest: What is in it.
-        index: Which item is where.
+        items: Which item is where.
         constant: ``[T_const, D]`` fp32, the taps that are one vector for every item.
     """
 
-    def __init__(self, path: Path, manifest: Manifest, index: StoreIndex, constant: Tensor) -> None:
+    def __init__(self, path: Path, manifest: Manifest, items: StoreItems, constant: Tensor) -> None:
         self.path = path
         self.manifest = manifest
-        self.index = index
+        self.items = items
         self.constant = constant
         shape = (len(manifest.varying_taps), manifest.width)
         self._shards = [map_shard(path / s.states.file, manifest.dtype, (s.rows, *shape)) for s in manifest.shards]
@@ -52,15 +53,12 @@ class HiddenStateStore:
         """
         folder = Path(path)
         manifest = read_manifest(folder)
-        index = StoreIndex()
-        for shard in manifest.shards:
-            index.add(read_index(folder / shard.index.file))
-        return cls(folder, manifest, index, read_constant(folder, manifest))
+        return cls(folder, manifest, StoreItems.read(folder, manifest), read_constant(folder, manifest))
 
     @property
     def item_ids(self) -> list[str]:
         """The items that have states, in the order in which they first came."""
-        return list(self.index.live)
+        return self.items.ids
 
     @property
     def taps(self) -> list[int]:
@@ -88,7 +86,7 @@ class HiddenStateStore:
         return TORCH_DTYPES[self.manifest.dtype]
 
     def __len__(self) -> int:
-        return len(self.index.live)
+        return len(self.items)
 
     def rows_of(self, item_ids: Sequence[str]) -> npt.NDArray[np.int64]:
         """Row of each item's latest states.
@@ -99,7 +97,11 @@ class HiddenStateStore:
         Returns:
             ``[n]`` rows for `gather`; -1 where the store has no states of the item.
         """
-        return self.index.rows_of(item_ids)
+        return self.items.rows_of(item_ids)
+
+    def hashes_of(self, item_ids: Sequence[str]) -> list[str | None]:
+        """Hash of the content that each item's latest states were made from, None where the store has none."""
+        return self.items.hashes_of(item_ids)
 
     def gather(self, rows: npt.NDArray[np.int64] | Tensor) -> Tensor:
         """Read states.
@@ -118,18 +120,27 @@ class HiddenStateStore:
             raise IndexError(f"rows must be in 0..{self._starts[-1] - 1}, not {wanted.min()}..{wanted.max()}")
         shape = (len(wanted), len(self.varying_taps), self.width)
         out = np.empty(shape, NUMPY_DTYPES[self.manifest.dtype])
-        shard_of = np.searchsorted(self._starts, wanted, side="right") - 1  # [n]
-        for shard in np.unique(shard_of):
-            members = np.flatnonzero(shard_of == shard)
-            out[members] = self._shards[shard][wanted[members] - self._starts[shard]]
+        order = np.argsort(wanted, kind="stable")
+        ordered = wanted[order]
+        bounds = np.searchsorted(ordered, self._starts)  # [shards + 1], where each one's rows begin
+        for shard in np.flatnonzero(np.diff(bounds)):
+            part = slice(bounds[shard], bounds[shard + 1])
+            out[order[part]] = self._shards[shard][ordered[part] - self._starts[shard]]
         return as_tensor(out, self.manifest.dtype)
+
+    def where(self, row: int) -> str:
+        """Name a row of `gather` for an error: its file, its row there, and the items that have it."""
+        shard = int(np.searchsorted(self._starts, row, side="right")) - 1
+        items = [repr(item) for item in self.items.at_row(row)]
+        file = self.path / self.manifest.shards[shard].states.file
+        return f"{file}, row {row - self._starts[shard]} (item {' and '.join(items) or 'none any more'})"
 
 
 def read_constant(folder: Path, manifest: Manifest) -> Tensor:
     """The constant taps of a store, ``[T_const, D]`` fp32.
 
     Raises:
-        UserError: The file is absent or not what the manifest says.
+        UserError: The file is absent or not what the manifest says, or a number is not finite.
     """
     shape = (len(manifest.constant_taps), manifest.width)
     if manifest.constant is None:
@@ -143,4 +154,6 @@ def read_constant(folder: Path, manifest: Manifest) -> Tensor:
         raise UserError(
             f"the constant taps are {constant.dtype} {list(constant.shape)}", where=str(path), how="encode anew"
         )
+    if not all_finite(constant):
+        raise UserError("the constant taps hold a number that is not finite", where=str(path), how="encode anew")
     return constant

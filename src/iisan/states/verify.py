@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
-
-from iisan.data.checksum import sha256_of_file
 from iisan.errors import UserError
+from iisan.states.checksums import checksum_problems
+from iisan.states.finite import first_not_finite
 from iisan.states.index import StoreIndex, read_index
 from iisan.states.manifest import Manifest, ShardRecord, read_manifest
 from iisan.states.shard_file import as_tensor, map_shard
@@ -27,12 +26,16 @@ class VerifyReport:
         shards: Shards checked.
         rows: Rows of states checked.
         items: Items that have states.
+        imported: What a user said made the states, where they were imported.
+        unfinished: Whether the last run that wrote the store was interrupted; the next one completes it.
     """
 
     problems: list[str] = field(default_factory=list)
     shards: int = 0
     rows: int = 0
     items: int = 0
+    imported: str | None = None
+    unfinished: bool = False
 
     @property
     def ok(self) -> bool:
@@ -56,13 +59,10 @@ def verify_store(path: Path | str) -> VerifyReport:
     """
     folder = Path(path)
     manifest = read_manifest(folder)
-    report = VerifyReport()
-    report.problems += [
-        problem for file in manifest.files if (problem := _checksum_problem(folder, file.file, file.sha256))
-    ]
+    report = VerifyReport(imported=manifest.imported, unfinished=manifest.unfinished)
+    report.problems += checksum_problems(folder, manifest)
     try:
-        if not bool(torch.isfinite(read_constant(folder, manifest)).all()):
-            report.problems.append("the constant taps hold numbers that are not finite")
+        read_constant(folder, manifest)
     except UserError as error:
         report.problems.append(str(error))
     index = StoreIndex()
@@ -70,14 +70,6 @@ def verify_store(path: Path | str) -> VerifyReport:
         _verify_shard(folder, manifest, shard, index, report)
     report.items = len(index.live)
     return report
-
-
-def _checksum_problem(folder: Path, name: str, expected: str) -> str | None:
-    try:
-        actual = sha256_of_file(folder / name)
-    except OSError as error:
-        return f"{name}: cannot be read ({error.strerror or error})"
-    return None if actual == expected else f"{name}: its SHA-256 is {actual[:12]}…, not {expected[:12]}…"
 
 
 def _verify_shard(
@@ -106,6 +98,8 @@ def _verify_states(folder: Path, manifest: Manifest, shard: ShardRecord, report:
     states = map_shard(folder / shard.states.file, manifest.dtype, shape)
     for start in range(0, shard.rows, CHUNK_ROWS):
         part = as_tensor(states[start : start + CHUNK_ROWS].copy(), manifest.dtype)
-        if not bool(torch.isfinite(part).all()):
-            report.problems.append(f"{shard.states.file}: numbers that are not finite from row {start} on")
+        bad = first_not_finite(part)
+        if bad is not None:
+            tap = manifest.varying_taps[bad[1]]
+            report.problems.append(f"{shard.states.file}: a number of row {start + bad[0]}, tap {tap}, is not finite")
             return

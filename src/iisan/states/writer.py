@@ -4,59 +4,35 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-import torch
 from filelock import FileLock, Timeout
-from safetensors.torch import save_file
 from torch import Tensor
 
 from iisan.data.checksum import sha256_of_file
-from iisan.errors import UserError
+from iisan.errors import UserError, unwritable
 from iisan.states.atomic import replacing
+from iisan.states.finite import first_not_finite
 from iisan.states.index import IndexEntry, StoreIndex, read_index, write_index
 from iisan.states.manifest import (
     MANIFEST_NAME,
     CheckedFile,
     Manifest,
     ShardRecord,
-    StoreDtype,
     read_manifest,
     write_manifest,
 )
+from iisan.states.same_store import StoreSpec, refuse_other_states
 from iisan.states.shard_file import TORCH_DTYPES, write_shard
-from iisan.states.store import CONSTANT_KEY, read_constant
+from iisan.states.store import CONSTANT_KEY
+from iisan.states.tensor_file import save_tensors
 
 logger = logging.getLogger(__name__)
 
 LOCK_NAME = ".lock"
 CONSTANT_FILE = "constant.safetensors"
-# Two devices or arithmetics may round a constant tap differently by this share of its largest entry, no more
-CONSTANT_TOLERANCE = 2e-2
-
-
-@dataclass(frozen=True, slots=True)
-class StoreSpec:
-    """What a store is to hold.
-
-    Attributes:
-        encoder: Identity of the encoder.
-        dtype: Dtype on disk.
-        taps: All tapped hidden states, increasing.
-        width: ``D``.
-        constant_taps: Those of `taps` that are one vector for every item.
-        constant: Their vectors ``[T_const, D]`` fp32; ``None`` without constant taps.
-    """
-
-    encoder: dict[str, Any]
-    dtype: StoreDtype
-    taps: tuple[int, ...]
-    width: int
-    constant_taps: tuple[int, ...] = ()
-    constant: Tensor | None = None
 
 
 class StoreWriter:
@@ -80,6 +56,7 @@ class StoreWriter:
         self.path = Path(path)
         self.spec = spec
         self._wait = wait
+        self._failed = False
         self._lock = FileLock(self.path / LOCK_NAME)
         self._columns = [k for k, tap in enumerate(spec.taps) if tap not in spec.constant_taps]
         self._constant_columns = [k for k, tap in enumerate(spec.taps) if tap in spec.constant_taps]
@@ -89,13 +66,7 @@ class StoreWriter:
     def __enter__(self) -> Self:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire(timeout=-1 if self._wait else 0)
-        except Timeout:
-            raise UserError(
-                "another process is writing this store",
-                where=str(self.path),
-                how="wait until it is done, or use wait=True",
-            ) from None
+            self._take_lock()
         except OSError as error:
             raise self._unwritable(error) from error
         try:
@@ -118,20 +89,25 @@ class StoreWriter:
         """The row that the first item of the next shard gets."""
         return self.manifest.rows
 
-    def append(self, states: Tensor, entries: Sequence[IndexEntry]) -> None:
+    def append(self, states: Tensor, entries: Sequence[IndexEntry], *, unfinished: bool = False) -> None:
         """Commit one shard.
 
         Args:
             states: ``[n, T, D]`` float, all taps in order, the constant ones too; row ``k`` becomes row
                 ``next_row + k`` of the store. ``n`` may be 0.
             entries: What to say about items; their rows may be of this shard or of earlier ones.
+            unfinished: Whether this run has more to append; kept in the manifest, so that a store whose run was
+                interrupted does not pass for a complete one.
 
         Raises:
             UserError: A number is not finite or does not fit the store's dtype (the item is named), or the disk is
                 full.
             ValueError: Wrong shape, or an entry for a row that does not exist.
-            RuntimeError: A tap that should be constant is not.
+            RuntimeError: A tap that should be constant is not; or an earlier append failed, after which the store must
+                be opened anew.
         """
+        if self._failed:
+            raise RuntimeError("an append to this store failed; open it anew")
         self._check_arguments(states, entries)
         stored = self._to_stored(states, entries)
         name = f"shard-{len(self.manifest.shards):05d}"
@@ -143,17 +119,34 @@ class StoreWriter:
             record = ShardRecord(
                 states=self._checked(f"{name}.safetensors"), index=self._checked(f"{name}.parquet"), rows=len(stored)
             )
-            manifest = self.manifest.model_copy(update={"shards": [*self.manifest.shards, record]})
+            shards = [*self.manifest.shards, record]
+            manifest = self.manifest.model_copy(update={"shards": shards, "unfinished": unfinished})
+            # Until the new manifest is known to stand, it is not known which files belong to the store.
+            self._failed = True
             write_manifest(self.path, manifest)
+            self._failed = False
         except OSError as error:
             raise self._unwritable(error) from error
         self.manifest = manifest
         self.index.add(entries)
 
+    def _take_lock(self) -> None:
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            if not self._wait:
+                raise UserError(
+                    "another process is writing this store",
+                    where=str(self.path),
+                    how="wait until it is done, or let this run wait for it (`--wait`, or wait=True)",
+                ) from None
+            logger.info("waiting for another process that is writing %s", self.path)
+            self._lock.acquire()
+
     def _begin(self) -> None:
         if (self.path / MANIFEST_NAME).exists():
             self.manifest = read_manifest(self.path)
-            self._require_same()
+            refuse_other_states(self.path, self.manifest, self.spec)
         else:
             self._require_empty()
             self.manifest = self._create()
@@ -166,7 +159,7 @@ class StoreWriter:
         constant = None
         if self.spec.constant is not None and self.spec.constant_taps:
             with replacing(self.path / CONSTANT_FILE) as temporary:
-                save_file({CONSTANT_KEY: self.spec.constant.float().contiguous()}, temporary)
+                save_tensors({CONSTANT_KEY: self.spec.constant.float().contiguous()}, temporary)
             constant = self._checked(CONSTANT_FILE)
         manifest = Manifest(
             encoder=self.spec.encoder,
@@ -178,31 +171,6 @@ class StoreWriter:
         )
         write_manifest(self.path, manifest)
         return manifest
-
-    def _require_same(self) -> None:
-        old, new = self.manifest, self.spec
-        differences = _differences(old.encoder, new.encoder)
-        for field in ("dtype", "taps", "constant_taps", "width"):
-            before, now = getattr(old, field), getattr(new, field)
-            if before != (list(now) if isinstance(now, tuple) else now):
-                differences.append(f"{field} is {before} in the store and {now} now")
-        if differences:
-            raise UserError(
-                f"the store was made differently: {'; '.join(differences)}",
-                where=str(self.path),
-                how="encode into another folder, or use the encoder that made the store",
-            )
-        if new.constant is not None and new.constant_taps:
-            self._require_same_constant(read_constant(self.path, old), new.constant)
-
-    def _require_same_constant(self, before: Tensor, now: Tensor) -> None:
-        tolerance = CONSTANT_TOLERANCE * float(before.abs().max())
-        if not torch.allclose(before, now.float(), rtol=0.0, atol=tolerance):
-            raise UserError(
-                "the encoder's constant taps are not those of the store",
-                where=str(self.path),
-                how="encode into another folder, or use the encoder that made the store",
-            )
 
     def _require_empty(self) -> None:
         strange = [path.name for path in self.path.iterdir() if not _is_ours(path.name)]
@@ -249,10 +217,10 @@ class StoreWriter:
             raise RuntimeError(f"taps {taps} should be one vector for every item but deviate by {deviation:.3g}")
 
     def _require_finite(self, states: Tensor, entries: Sequence[IndexEntry], what: str, how: str) -> None:
-        finite = torch.isfinite(states).flatten(1).all(dim=1) if states.numel() else torch.ones(0, dtype=torch.bool)
-        if bool(finite.all()):
+        bad = first_not_finite(states)
+        if bad is None:
             return
-        row = self.next_row + int((~finite).nonzero()[0])
+        row = self.next_row + bad[0]
         items = [entry.item_id for entry in entries if entry.row == row]
         raise UserError(what, where=f"{self.path}, item '{items[0]}'" if items else str(self.path), how=how)
 
@@ -260,23 +228,10 @@ class StoreWriter:
         return CheckedFile(file=name, sha256=sha256_of_file(self.path / name))
 
     def _unwritable(self, error: OSError) -> UserError:
-        reason = error.strerror or str(error)
-        how = "free some space or choose another folder; what was committed is safe"
-        return UserError(f"the store cannot be written ({reason})", where=str(self.path), how=how)
+        return unwritable(self.path, error, what="the store", stays="what was committed is safe")
 
 
 def _is_ours(name: str) -> bool:
     return name in {LOCK_NAME, MANIFEST_NAME, CONSTANT_FILE} or name.startswith(
         ("shard-", ".shard-", f".{MANIFEST_NAME}", f".{CONSTANT_FILE}")
     )
-
-
-def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "encoder") -> list[str]:
-    found = []
-    for key in sorted({*old, *new}):
-        before, now = old.get(key), new.get(key)
-        if isinstance(before, dict) and isinstance(now, dict):
-            found += _differences(before, now, f"{prefix} {key}")
-        elif before != now:
-            found.append(f"{prefix} {key} is {before} in the store and {now} now")
-    return found

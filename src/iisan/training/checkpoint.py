@@ -9,12 +9,14 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from iisan.errors import UserError
+from iisan.errors import UserError, unwritable
 from iisan.models.recommender import Recommender
 from iisan.states.atomic import replacing
+from iisan.states.tensor_file import save_tensors
+from iisan.training.batch_adam import BatchAdam
+from iisan.training.trained_state import load_trained_state, trained_state
 from iisan.training.weight_average import WeightAverage
 
 FORMAT_VERSION = 1
@@ -46,24 +48,28 @@ def save_checkpoint(
     average: WeightAverage | None,
     position: Position,
     extra: dict[str, Any],
+    items: BatchAdam | None = None,
 ) -> None:
     """Writes weights, optimiser moments, random state and `position`.
 
     Args:
         path: The file; an older one is replaced only when the new one is complete.
-        model: Its parameters and buffers are kept.
+        model: Its parameters and buffers are kept, but for what is frozen in encoders that are tuned with it.
         optimizer: Its state is kept.
         average: Likewise, where there is one.
         position: Where training stands.
         extra: JSON-able facts: history of metrics, early-stop state, configuration.
+        items: What moves the items' own vectors, where that is not the optimiser.
     """
-    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    tensors = {f"model.{name}": value for name, value in trained_state(model).items()}
     state = optimizer.state_dict()
     for number, moments in state["state"].items():
         for name, value in moments.items():
             tensors[f"optimizer.{number}.{name}"] = torch.as_tensor(value)
     if average is not None:
         tensors |= {f"average.{name}": value for name, value in average.state().items()}
+    if items is not None:
+        tensors |= {f"items.{name}": value for name, value in items.state().items()}
     tensors["random.cpu"] = torch.get_rng_state()
     if model.device.type == "cuda":
         tensors["random.cuda"] = torch.cuda.get_rng_state(model.device)
@@ -77,22 +83,22 @@ def write_atomically(path: Path, tensors: dict[str, Tensor], facts: dict[str, An
     Raises:
         UserError: It cannot be written; the old one stays.
     """
-    contiguous = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     try:
         with replacing(path) as temporary:
-            save_file(contiguous, temporary, metadata={"facts": json.dumps(facts)})
-    except (OSError, SafetensorError) as error:
-        raise UserError(
-            f"the checkpoint cannot be written ({error})",
-            where=str(path),
-            how="make room; the same command then goes on where the last checkpoint was",
-        ) from error
+            save_tensors(tensors, temporary, {"facts": json.dumps(facts)})
+    except OSError as error:
+        stays = "the same command then goes on where the last checkpoint was"
+        raise unwritable(path, error, what="the checkpoint", stays=stays) from error
 
 
 def load_checkpoint(
-    path: Path, model: Recommender, optimizer: torch.optim.Optimizer, average: WeightAverage | None
+    path: Path,
+    model: Recommender,
+    optimizer: torch.optim.Optimizer,
+    average: WeightAverage | None,
+    items: BatchAdam | None = None,
 ) -> tuple[Position, dict[str, Any]]:
-    """Puts model, optimiser, average and random state back to where a checkpoint was written.
+    """Puts model, optimisers, average and random state back to where a checkpoint was written.
 
     Returns:
         The position and the facts that were given to :func:`save_checkpoint`.
@@ -107,6 +113,8 @@ def load_checkpoint(
         _load_moments(optimizer, tensors)
         if average is not None:
             average.load(_under("average.", tensors))
+        if items is not None:
+            items.load(_under("items.", tensors))
         torch.set_rng_state(tensors["random.cpu"])
         if "random.cuda" in tensors and model.device.type == "cuda":
             torch.cuda.set_rng_state(tensors["random.cuda"], model.device)
@@ -128,7 +136,7 @@ def save_weights(path: Path, model: Recommender, facts: dict[str, Any]) -> None:
     """Writes the model's weights alone (the best ones so far)."""
     write_atomically(
         path,
-        {f"model.{name}": value for name, value in model.state_dict().items()},
+        {f"model.{name}": value for name, value in trained_state(model).items()},
         {"format_version": FORMAT_VERSION, **facts},
     )
 
@@ -147,7 +155,7 @@ def load_weights(model: Recommender, tensors: dict[str, Tensor], path: Path) -> 
         UserError: They do not fit.
     """
     try:
-        model.load_state_dict(_under("model.", tensors))
+        load_trained_state(model, _under("model.", tensors))
     except RuntimeError as error:
         raise UserError(
             "the checkpoint does not fit this model or dataset",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from iisan.models.config import Towers
 
 Preset = Literal["default", "paper"]
+METHODS = ("iisan", "frozen", "id", "full", "adapter", "lora", "bitfit")
 
 # What the paper's scripts use (contract points 8 to 10 and the hyper-parameters in docs/design.md).
 PAPER: dict[str, Any] = {
@@ -29,6 +31,7 @@ PAPER: dict[str, Any] = {
     "average_decay": None,
     "head_layers": 2,
     "item_ids": False,
+    "item_updates": "all",
     "max_epochs": 100,
     "patience": 10,
     "metric": "HR@10",
@@ -40,18 +43,44 @@ class TrainConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    method: Literal["iisan", "frozen", "id"] = Field(
-        "iisan", description="iisan: side networks; frozen: linear head on last hidden states; id: no content"
+    method: str = Field(
+        "iisan",
+        description="iisan: side networks; frozen: linear head on last hidden states; id: no content; full, adapter, "
+        "lora, bitfit, peft:NAME: the encoders are tuned, with a linear head",
     )
-    modalities: list[str] | None = Field(None, description="Modalities to use; all of the dataset's by default")
+    source: Literal["cached", "live"] = Field(
+        "cached", description="With iisan and frozen: hidden states from the stores, or from the encoders at every step"
+    )
+    adapter_width: int = Field(64, ge=1, description="With adapter: width of the bottlenecks")
+    peft_options: list[str] = Field(
+        [], description="With lora and peft:NAME: options of the method in peft, each NAME=VALUE"
+    )
+    gradient_checkpointing: bool = Field(
+        False, description="When encoders are tuned: compute activations again instead of keeping them"
+    )
+    encoder_learning_rate: float | None = Field(
+        None, gt=0, description="When encoders are tuned: their learning rate; by default the paper's for the method"
+    )
+    modalities: list[str] | None = Field(
+        None, description="Modalities to use; by default all of the dataset's, and imported ones"
+    )
     towers: Towers = Field("both", description="Which towers of the side network: both, intra or inter")
 
-    min_interactions: int = Field(5, ge=3, description="Users with fewer interactions are left out")
-    keep_last: int | None = Field(None, ge=3, description="Keep only this many last interactions of a user")
+    split: Literal["leave_one_out", "global_time"] = Field(
+        "leave_one_out", description="leave_one_out: each user's last items are held out; global_time: all after a time"
+    )
+    valid_share: float = Field(0.1, gt=0, lt=1, description="With global_time: share of the log for validation")
+    test_share: float = Field(0.1, gt=0, lt=1, description="With global_time: share of the log for the test")
+    min_interactions: int = Field(5, ge=1, description="Users with fewer interactions are left out")
+    keep_last: int | None = Field(None, ge=2, description="Keep only this many last interactions of a user")
     catalogue: Literal["all", "interacted"] = Field(
         "all", description="Rank all items, or only those that occur in what is kept of the log"
     )
     max_length: int = Field(50, ge=1, description="Longest history that the model sees")
+    hold_out_items: float = Field(
+        0.0, ge=0, lt=1, description="Share of the items that neither training nor validation may see"
+    )
+    hold_out_seed: int | None = Field(None, ge=0, description="Seed of the choice of those items; by default the seed")
 
     dim: int = Field(128, ge=1, description="Item embedding width d")
     head_layers: Literal[1, 2] = Field(1, description="Linear layers of each tower's head")
@@ -59,6 +88,11 @@ class TrainConfig(BaseModel):
         True, description="With iisan: add a learned vector of each item's own to what its content says"
     )
     item_id_dropout: float = Field(0.5, ge=0, lt=1, description="How often that vector is left out in training")
+    item_updates: Literal["auto", "all", "batch"] = Field(
+        "auto",
+        description="Whose own vectors a step moves: all items', by Adam's momentum, or its batch's; auto: the batch's "
+        "where there are more than 100,000 items, so that a step does not grow with the catalogue",
+    )
     bottleneck: int = Field(64, ge=1, description="Inner width of the side network's blocks")
     n_layers: int = Field(2, ge=1, description="Layers of the sequence encoder")
     n_heads: int = Field(2, ge=1, description="Attention heads of the sequence encoder")
@@ -83,9 +117,13 @@ class TrainConfig(BaseModel):
         0.99, gt=0, lt=1, description="Decay of the moving average of the weights that is evaluated and kept, or 'none'"
     )
     max_epochs: int = Field(100, ge=1, description="Epochs at most")
+    max_steps: int | None = Field(None, ge=1, description="Steps at most, in all epochs together")
     patience: int = Field(8, ge=1, description="Stop after this many epochs without a better validation metric")
     metric: str = Field(
         "NDCG@10", pattern=r"^(HR|NDCG)@[1-9]\d*$|^MRR$", description="Validation metric to stop and pick by"
+    )
+    validation_users: int | None = Field(
+        None, ge=1, description="Validate on this many users, drawn by the seed; on all by default"
     )
 
     precision: Literal["auto", "float32", "bfloat16"] = Field(
@@ -96,10 +134,23 @@ class TrainConfig(BaseModel):
     encode_chunk: int = Field(2048, ge=1, description="Items a pass through the side network, where all are embedded")
     checkpoint_seconds: float = Field(60.0, gt=0, description="Seconds between checkpoints within an epoch")
 
+    @field_validator("method")
+    @classmethod
+    def _known_method(cls, method: str) -> str:
+        if method not in METHODS and not re.fullmatch(r"peft:[a-z0-9_]+", method):
+            raise ValueError(f"no method {method!r}; there are {', '.join(METHODS)} and peft:NAME")
+        return method
+
     @model_validator(mode="after")
     def _heads_divide_dim(self) -> Self:
         if self.dim % self.n_heads:
             raise ValueError(f"dim ({self.dim}) is not a multiple of n_heads ({self.n_heads})")
+        return self
+
+    @model_validator(mode="after")
+    def _something_to_train_on(self) -> Self:
+        if self.valid_share + self.test_share >= 1:
+            raise ValueError(f"valid_share ({self.valid_share}) and test_share ({self.test_share}) leave nothing")
         return self
 
     @classmethod

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from iisan.data.split import Split, popularity
 from iisan.models.recommender import Recommender
-from iisan.states.sources import StateSource
+from iisan.states.phases import PhaseObserver, Unobserved
+from iisan.states.sources import ItemStates, StateSource
 from iisan.training.batch_items import BatchItems
 from iisan.training.device import full_precision
 from iisan.training.losses.full_softmax import embed_catalogue, full_softmax_loss
@@ -22,21 +23,31 @@ class InBatchStep:
         model: The recommender.
         source: Hidden states by catalogue row.
         split: Gives the popularity of training items.
+        observer: Is told when data are gathered and when the model runs.
     """
 
-    def __init__(self, model: Recommender, source: StateSource, split: Split) -> None:
+    def __init__(
+        self, model: Recommender, source: StateSource, split: Split, observer: PhaseObserver | None = None
+    ) -> None:
         self.model = model
         self.source = source
+        self.observer = observer or Unobserved()
         with np.errstate(divide="ignore"):
             log_popularity = np.log(popularity(split))
         self.log_popularity = torch.from_numpy(log_popularity).float().to(model.device)  # [N]
 
     def __call__(self, windows: Tensor) -> tuple[Tensor, int]:
         """Loss of ``[B, L + 1]`` windows (catalogue row + 1, 0 is padding) and the number of its predictions."""
-        batch = BatchItems.of(windows)
-        items, user_states = self.model(self.source.gather(batch.rows), batch.rows, batch.inputs)
+        with self.observer.phase("data"):
+            batch = BatchItems.of(windows)
+            states = self.source.gather(batch.rows)
+        with self.observer.phase("forward"):
+            return self._forward(batch, states)
+
+    def _forward(self, batch: BatchItems, states: dict[str, ItemStates]) -> tuple[Tensor, int]:
+        items, user_states = self.model(states, batch.rows, batch.inputs)
         owners, positions = batch.predicted.nonzero(as_tuple=True)
-        with full_precision(windows.device):
+        with full_precision(items.device):
             loss = in_batch_loss(
                 user_states[owners, positions].float(),
                 batch.slots[:, 1:][owners, positions] - 1,
@@ -55,24 +66,36 @@ class FullSoftmaxStep:
     Args:
         model: The recommender.
         source: Hidden states by catalogue row.
-        split: Its candidates are the catalogue.
+        split: Its candidates that are not held out are the catalogue.
         chunk: Items a pass through the item encoder.
+        observer: Is told when the model runs; its data are gathered there, chunk by chunk.
     """
 
-    def __init__(self, model: Recommender, source: StateSource, split: Split, chunk: int) -> None:
+    def __init__(
+        self,
+        model: Recommender,
+        source: StateSource,
+        split: Split,
+        chunk: int,
+        observer: PhaseObserver | None = None,
+    ) -> None:
         self.model = model
         self.source = source
         self.chunk = chunk
-        self.rows = torch.from_numpy(split.candidates).to(model.device)  # [C]
+        self.observer = observer or Unobserved()
+        self.rows = torch.from_numpy(split.train_candidates).to(model.device)  # [C]
         self.slot_of = torch.zeros(split.n_items + 1, dtype=torch.long, device=model.device)  # [N + 1]
         self.slot_of[self.rows + 1] = torch.arange(1, len(self.rows) + 1, device=model.device)
 
     def __call__(self, windows: Tensor) -> tuple[Tensor, int]:
         """Loss of ``[B, L + 1]`` windows (catalogue row + 1, 0 is padding) and the number of its predictions."""
-        slots = self.slot_of[windows.long()]
+        with self.observer.phase("forward"):
+            return self._forward(self.slot_of[windows.long()])
+
+    def _forward(self, slots: Tensor) -> tuple[Tensor, int]:
         items = embed_catalogue(self.model, self.source, self.rows, self.chunk)
         user_states = self.model.user_states(items, slots[:, :-1])
         predicted = slots[:, :-1] > 0
-        with full_precision(windows.device):
+        with full_precision(items.device):
             loss = full_softmax_loss(user_states[predicted].float(), slots[:, 1:][predicted] - 1, items.float())
         return loss, int(predicted.sum())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,17 +18,21 @@ from torch import Tensor
 from iisan.data.epoch_order import EpochOrder
 from iisan.data.split import Split
 from iisan.data.windows import training_windows
-from iisan.errors import UserError
+from iisan.errors import UserError, unwritable
 from iisan.models.recommender import Recommender
 from iisan.states.atomic import replacing
+from iisan.states.phases import PhaseObserver, Unobserved
 from iisan.states.sources import StateSource
 from iisan.training.checkpoint import Position, load_best, load_checkpoint, save_checkpoint, save_weights
+from iisan.training.clip import clip_gradients
 from iisan.training.config import TrainConfig
 from iisan.training.device import forward_precision, memory_in_use
 from iisan.training.early_stop import EarlyStop
+from iisan.training.item_updates import batch_updates
 from iisan.training.optimizer import build_optimizer
 from iisan.training.status import Reporter, Reporters, StepStatus
 from iisan.training.step import FullSoftmaxStep, InBatchStep
+from iisan.training.trained_state import trained_parameters
 from iisan.training.weight_average import WeightAverage
 
 LAST = "last.safetensors"
@@ -68,6 +72,8 @@ class Trainer:
         folder: Where checkpoints and ``metrics.jsonl`` go; what is there of the same run is continued.
         validate: Gives the validation metrics; ``config.metric`` must be among them.
         reporter: Is told of steps and epochs.
+        observer: Is told of the phases of each step.
+        encoder_rates: Learning rate of each encoder that is tuned with the model, by modality.
     """
 
     def __init__(
@@ -79,12 +85,15 @@ class Trainer:
         folder: Path,
         validate: Validate,
         reporter: Reporter | None = None,
+        observer: PhaseObserver | None = None,
+        encoder_rates: Mapping[str, float] | None = None,
     ) -> None:
         self.model = model
         self.config = config
         self.folder = folder
         self.validate = validate
         self.reporter: Reporter = reporter or Reporters()
+        self.observer: PhaseObserver = observer or Unobserved()
         windows = training_windows(split, config.max_length)
         if not len(windows):
             raise UserError("no user has two training items to learn from", how="bring a larger log")
@@ -93,11 +102,13 @@ class Trainer:
         self.order = EpochOrder(len(windows), config.batch_size, config.seed)
         self.step: InBatchStep | FullSoftmaxStep
         if config.loss == "full_softmax":
-            self.step = FullSoftmaxStep(model, source, split, config.encode_chunk)
+            self.step = FullSoftmaxStep(model, source, split, config.encode_chunk, self.observer)
         else:
-            self.step = InBatchStep(model, source, split)
-        self.optimizer = build_optimizer(model, config)
-        self.average = None if config.average_decay is None else WeightAverage(model, config.average_decay)
+            self.step = InBatchStep(model, source, split, self.observer)
+        self.items = batch_updates(model, config)
+        table = None if self.items is None else self.items.weight
+        self.optimizer = build_optimizer(model, config, apart=table, encoder_rates=encoder_rates)
+        self.average = None if config.average_decay is None else WeightAverage(model, config.average_decay, table)
         self.stop = EarlyStop(config.patience)
         self.history: list[dict[str, Any]] = []
         self.position = Position()
@@ -112,14 +123,14 @@ class Trainer:
         torch.manual_seed(self.config.seed)
         if (self.folder / LAST).exists():
             self._resume()
-        while self.position.epoch < self.config.max_epochs and not self.stop.exhausted:
+        while self.position.epoch < self.config.max_epochs and not self.stop.exhausted and self._steps_left():
             self._epoch()
         facts = load_best(self.folder / BEST, self.model)
         self.model.eval()
         return TrainResult(self.history, facts["epoch"], facts["metrics"])
 
     def _resume(self) -> None:
-        self.position, facts = load_checkpoint(self.folder / LAST, self.model, self.optimizer, self.average)
+        self.position, facts = load_checkpoint(self.folder / LAST, self.model, self.optimizer, self.average, self.items)
         self.history = facts["history"]
         self.stop = EarlyStop(self.config.patience, **facts["stop"])
         self._write_metrics()
@@ -146,6 +157,7 @@ class Trainer:
         return {
             "epoch": position.epoch,
             "loss": position.loss_sum / position.predictions,
+            "steps": position.step,
             **metrics,
             "seconds": round(position.seconds, 3),
             "validation_seconds": round(time.monotonic() - started, 3),
@@ -158,6 +170,7 @@ class Trainer:
             waiting.append(self._train_on(batch))
             self.position.step += 1
             last = self.position.step == self.order.n_batches
+            last = last or not self._steps_left()
             if last or self.model.device.type == "cpu" or len(waiting) == LOSSES_IN_FLIGHT:
                 self._account(waiting)
                 waiting = []
@@ -165,10 +178,16 @@ class Trainer:
                 self.position.seconds += now - ticked
                 ticked = now
                 self.reporter.on_step(self._status())
+                if last:
+                    return
                 if now - saved > self.config.checkpoint_seconds and not last:
                     self._refuse_divergence()
                     self._save()
                     saved = ticked = time.monotonic()
+
+    def _steps_left(self) -> bool:
+        limit = self.config.max_steps
+        return limit is None or self.position.epoch * self.order.n_batches + self.position.step < limit
 
     def _train_on(self, batch: np.ndarray[Any, np.dtype[np.int64]]) -> tuple[Tensor, int]:
         # Histories are right-aligned: columns that are padding for all of them cost time and change nothing.
@@ -176,14 +195,25 @@ class Trainer:
         windows = self.windows[torch.from_numpy(batch).to(self.windows.device), -longest:]
         with forward_precision(self.config.precision, self.model.device):
             loss, predictions = self.step(windows)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        with self.observer.phase("backward"):
+            self.model.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+        with self.observer.phase("update"):
+            self._update()
+        return loss.detach(), predictions
+
+    def _update(self) -> None:
+        if self.items is not None:
+            self.items.collect()
         if self.config.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+            clip_gradients(trained_parameters(self.model), self.config.clip_norm)
+        if self.average is not None:
+            self.average.before_step()
         self.optimizer.step()
+        if self.items is not None:
+            self.items.step()
         if self.average is not None:
             self.average.update()
-        return loss.detach(), predictions
 
     def _account(self, waiting: list[tuple[Tensor, int]]) -> None:
         values = torch.stack([loss for loss, _ in waiting]).tolist()
@@ -201,7 +231,7 @@ class Trainer:
 
     def _refuse_divergence(self) -> None:
         """A loss may be finite and the step after it not: such weights must not become a checkpoint."""
-        if not all(bool(parameter.isfinite().all()) for parameter in self.model.parameters()):
+        if not all(bool(parameter.isfinite().all()) for parameter in trained_parameters(self.model)):
             raise self._diverged("a weight is no longer a finite number")
 
     def _diverged(self, what: str) -> UserError:
@@ -224,8 +254,13 @@ class Trainer:
     def _save(self) -> None:
         stop = {"best": self.stop.best, "best_epoch": self.stop.best_epoch, "since": self.stop.since}
         extra = {"history": self.history, "stop": stop}
-        save_checkpoint(self.folder / LAST, self.model, self.optimizer, self.average, self.position, extra)
+        path = self.folder / LAST
+        save_checkpoint(path, self.model, self.optimizer, self.average, self.position, extra, self.items)
 
     def _write_metrics(self) -> None:
-        with replacing(self.folder / METRICS) as temporary:
-            temporary.write_text("".join(json.dumps(record) + "\n" for record in self.history), encoding="utf-8")
+        path = self.folder / METRICS
+        try:
+            with replacing(path) as temporary:
+                temporary.write_text("".join(json.dumps(record) + "\n" for record in self.history), encoding="utf-8")
+        except OSError as error:
+            raise unwritable(path, error, what="the metrics", stays="the same command then goes on") from error

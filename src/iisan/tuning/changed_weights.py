@@ -6,10 +6,11 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from iisan.errors import UserError
+from iisan.states.tensor_file import save_tensors
 from iisan.tuning.method import trained_names
 
 WEIGHTS = "trained.safetensors"
@@ -18,8 +19,8 @@ WEIGHTS = "trained.safetensors"
 def save_trained(module: nn.Module, folder: Path) -> None:
     """Writes the parameters that want gradients to ``trained.safetensors``."""
     parameters = dict(module.named_parameters())
-    tensors = {name: parameters[name].detach().cpu().contiguous().clone() for name in trained_names(module)}
-    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+    tensors = {name: parameters[name].detach() for name in trained_names(module)}
+    save_tensors(tensors, folder / WEIGHTS, {"format": "pt"})
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ from iisan.data.importers.item_ids import distinct_item_ids
 from iisan.data.importers.missing_columns import require_columns
 from iisan.data.importers.tables import Table
 from iisan.data.manifest import RESERVED_COLUMNS
+from iisan.data.modality_names import check_modality_names
 from iisan.data.text_template import TextTemplate, parse_template
 from iisan.errors import UserError
 
@@ -43,6 +44,7 @@ class CatalogueColumns:
             UserError: Two modalities or attributes share a name.
         """
         check_names([*RESERVED_COLUMNS, *self.texts, *self.images, *self.attributes])
+        check_modality_names([*self.texts, *self.images])
 
     def needed(self) -> list[str]:
         """All columns that are read, each once."""
