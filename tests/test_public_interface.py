@@ -37,6 +37,7 @@ def test_every_verb_has_a_function() -> None:
         "add_items",
         "cold_start",
         "explain_recommendations",
+        "plan_run",
         "import_checkpoint",
         "run_demo",
     }

@@ -50,10 +50,10 @@ def run(arguments: list[str], folder: Path) -> str:
 
 def test_every_command_and_the_python_example_run(folder: Path) -> None:
     verbs = [command for command in commands() if command[0] == "iisan"]
-    assert [command[1] for command in verbs] == ["import", "encode", "train", "evaluate", "recommend"]
+    assert [command[1] for command in verbs] == ["import", "doctor", "encode", "train", "evaluate", "recommend"]
     outputs = [run(command, folder) for command in verbs]
-    assert "NDCG@10" in outputs[3]
-    assert "P0001" not in outputs[4].replace("P0001 P0002", "")  # what was seen is not offered again
+    assert "NDCG@10" in outputs[4]
+    assert "P0001" not in outputs[5].replace("P0001 P0002", "")  # what was seen is not offered again
     (example,) = blocks("python")
     printed = run([sys.executable, "-c", example], folder)
     assert "NDCG@10" in printed

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from iisan.data.split import Split
     from iisan.demo.run import run_demo
     from iisan.demo.shop import ShopConfig
+    from iisan.efficiency.plan import Plan
     from iisan.efficiency.report.comparison import Comparison, compare_outcomes
     from iisan.efficiency.report.write import write_reports
     from iisan.encoders.config import EncoderConfig
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from iisan.jobs.explain import ExplainJob, ExplainOutcome, explain_recommendations
     from iisan.jobs.import_checkpoint import ImportCheckpointJob, import_checkpoint
     from iisan.jobs.import_states import ImportStatesJob, import_dataset_states
+    from iisan.jobs.plan import PlanJob, plan_run
     from iisan.jobs.recommend import RecommendJob, RecommendOutcome, recommend
     from iisan.jobs.train import TrainJob, TrainOutcome, train_recommender
     from iisan.models.recommender import Recommendation, Recommender
@@ -91,6 +93,8 @@ _HOMES = {
     "ImportCheckpointJob": "jobs.import_checkpoint",
     "ImportReport": "states.import_states",
     "ImportStatesJob": "jobs.import_states",
+    "Plan": "efficiency.plan",
+    "PlanJob": "jobs.plan",
     "RecommendJob": "jobs.recommend",
     "RecommendOutcome": "jobs.recommend",
     "Recommendation": "models.recommender",
@@ -123,6 +127,7 @@ _HOMES = {
     "leave_one_out": "data.leave_one_out",
     "load_encoder": "encoders.load",
     "import_webdataset": "data.importers.webdataset",
+    "plan_run": "jobs.plan",
     "recommend": "jobs.recommend",
     "run_demo": "demo.run",
     "train_recommender": "jobs.train",
@@ -160,6 +165,8 @@ __all__ = [
     "ImportStatesJob",
     "MicroLensImport",
     "MovieLensImport",
+    "Plan",
+    "PlanJob",
     "RecBoleImport",
     "RecommendJob",
     "RecommendOutcome",
@@ -198,6 +205,7 @@ __all__ = [
     "import_webdataset",
     "leave_one_out",
     "load_encoder",
+    "plan_run",
     "recommend",
     "run_demo",
     "train_recommender",

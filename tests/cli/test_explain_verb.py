@@ -58,7 +58,7 @@ def test_text(cli: Cli, trained: TrainOutcome, tiny_dataset: Dataset, tmp_path: 
     words = ("explain", trained.folder, tiny_dataset.path, "--history", "i0 i1", "--k", 2, "--device", "cpu")
     result = cli(*words)
     assert result.code == 0
-    for word in ("image", "text", "own vector", "interplay", "score", "what came before", "1. i0", "2. i1"):
+    for word in ("image", "text", "own vector", "interplay", "score", "what came before", "adds", "1. i0", "2. i1"):
         assert word in result.out
     assert "Share of each modality in the blocks that see all of them" in " ".join(result.out.split())
     assert max(map(len, result.out.splitlines())) <= 80

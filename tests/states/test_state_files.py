@@ -84,9 +84,11 @@ def test_any_files_give_the_numbers_that_are_in_them(
             on_unknown="skip",
             shard_rows=shard_rows,
         )
-        assert (report.imported, report.unknown, report.missing) == (len(catalogue), n - len(catalogue), 0)
         wanted = {"float64": "float32"}.get(source, source) if dtype is None else dtype
         expected = torch.from_numpy(states).to(getattr(torch, wanted))
+        # Numbers of 16 bits coincide now and then; equal states are stored once.
+        distinct = {tuple(expected[ids.index(item)].flatten().tolist()) for item in catalogue}
+        assert (report.imported, report.unknown, report.missing) == (len(distinct), n - len(catalogue), 0)
         store = HiddenStateStore.open(folder / "store")
         assert store.dtype == expected.dtype
         assert sorted(store.item_ids) == sorted(catalogue)

@@ -87,7 +87,7 @@ def _content_table(item: ExplainedItem, parts: ScoreParts) -> Table:
     if len(parts.parts) > 1:
         lines.append(["interplay", f"{parts.interplay:+.3f}", f"{parts.interplay_share:.0%}", "", "", "", ""])
     lines.append(["score", f"{item.score:+.3f}", "", "", "", "", ""])
-    heading = ["what it is", "alone", "share", "fair share", "left out", "place then", "left out everywhere"]
+    heading = ["what it is", "alone", "share", "fair share", "left out", "place then", "everywhere"]
     return _table(None, heading, lines)
 
 
@@ -95,12 +95,12 @@ def _history_table(item: ExplainedItem) -> Table:
     lines = [
         [
             f"{one.position}. {_name(one.item_id, one.title)}",
-            "all of it" if one.without is None else f"{one.without - item.score:+.3f}",
+            "all of it" if one.drop is None else f"{one.drop:+.3f}",
             "" if one.place_without is None else f"{one.place_without:,}",
         ]
         for one in strongest_first(item)[:SHOWN]
     ]
-    return _table(None, ["what came before", "left out", "place then"], lines)
+    return _table(None, ["what came before", "adds", "place without it"], lines)
 
 
 def _table(title: str | None, heading: list[str], lines: Iterable[list[str]]) -> Table:

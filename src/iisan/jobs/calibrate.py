@@ -17,6 +17,7 @@ from iisan.data.windows import training_windows
 from iisan.efficiency.available_memory import available_bytes
 from iisan.efficiency.measurement import TunedShare
 from iisan.efficiency.memory_meter import MemoryMeter
+from iisan.efficiency.out_of_memory import is_out_of_memory
 from iisan.efficiency.plan import Calibration
 from iisan.efficiency.step_clock import StepClock, StepsDoneError
 from iisan.errors import UserError
@@ -146,8 +147,10 @@ def main() -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return BAD_INPUT
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        print(str(error).splitlines()[0], file=sys.stderr)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        print((str(error).splitlines() or ["no message"])[0], file=sys.stderr)
         return OUT_OF_MEMORY
     Path(sys.argv[2]).write_text(calibration.model_dump_json(), encoding="utf-8")
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -52,6 +52,9 @@ class PlanJob(BaseModel):
     pooling: Pooling = Field("mean", description="Of modalities that are not encoded: first, mean or last token")
     taps: TapSpec = Field("paper", description="Of modalities that are not encoded: paper, all, or layer numbers")
     max_tokens: int = Field(64, ge=1, description="Of texts that are not encoded: tokens that are read")
+    image_size: int | None = Field(
+        None, ge=8, description="Of pictures that are not encoded: side in pixels; the encoder's own by default"
+    )
     store_dtype: Literal["float16", "bfloat16", "float32"] = Field(
         "float16", description="Of modalities that are not encoded: numbers on disk"
     )
@@ -64,6 +67,7 @@ class PlanJob(BaseModel):
             pooling=self.pooling,
             taps=self.taps,
             max_tokens=self.max_tokens,
+            image_size=self.image_size,
             device=device,
         )
 
@@ -172,28 +176,19 @@ def _calibration(job: PlanJob, config: TrainConfig, states: _States, batch: int,
 
 def _plan(config: TrainConfig, states: _States, runs: list[Calibration]) -> Plan:
     last = runs[-1]
-    batch = min(config.batch_size, last.windows)
-    steps = math.ceil(last.windows / config.batch_size)
+    batch, steps = min(config.batch_size, last.windows), math.ceil(last.windows / config.batch_size)
     line = MemoryLine.through(runs)
     line = MemoryLine(line.base + _resident_bytes(config, states), line.slope)
-    largest = None if last.available is None else line.largest_batch(last.available, last.windows)
     sizes = " and ".join(str(run.batch_size) for run in runs)
+    largest = _largest_batch(line, last)
     return Plan(
         method=config.method,
         batch_size=config.batch_size,
         device=last.device,
         steps_per_epoch=steps,
         caches=states.caches,
-        cache_bytes=Prediction(
-            value=sum(cache.bytes for cache in states.caches.values()),
-            how="distinct contents × taps that vary × width × bytes of a number",
-            error="none; indices and checksums come on top",
-        ),
-        encoding_seconds=Prediction(
-            value=sum(cache.encoding_seconds or 0 for cache in states.caches.values()),
-            how="a sample of the items through the encoders; what is encoded already takes none",
-            error="a factor of 1.5",
-        ),
+        cache_bytes=_cache_bytes(states.caches),
+        encoding_seconds=_encoding_seconds(states.caches),
         trainable_parameters=Prediction(value=last.parameters.trainable, how="counted on the model", error="none"),
         parameters=Prediction(value=last.parameters.total, how="counted on the model", error="none"),
         epoch_seconds=Prediction(
@@ -204,20 +199,35 @@ def _plan(config: TrainConfig, states: _States, runs: list[Calibration]) -> Plan
         peak_memory=Prediction(
             value=line.at(batch),
             how=f"peaks at {sizes}, continued in a straight line to {batch}",
-            error="a third on the CPU, less on CUDA; validation of a large catalogue may need more",
+            error="a third; validation of a large catalogue may need more",
         ),
         memory_kind=last.memory_kind,
         available_memory=last.available,
-        fits=None if largest is None else batch <= largest,
-        largest_batch=None
-        if largest is None
-        else Prediction(
-            value=largest,
-            how=f"that line up to the free memory less {MARGIN:.0%}; an epoch has {last.windows:,} histories",
-            error="as peak memory",
-        ),
+        fits=None if largest is None else batch <= largest.value,
+        largest_batch=largest,
         calibrations=runs,
     )
+
+
+def _cache_bytes(caches: Mapping[str, CachePlan]) -> Prediction:
+    how = "distinct contents × taps that vary × width × bytes of a number"
+    size = sum(cache.bytes for cache in caches.values())
+    return Prediction(value=size, how=how, error="none; indices and checksums come on top")
+
+
+def _encoding_seconds(caches: Mapping[str, CachePlan]) -> Prediction:
+    seconds = [cache.encoding_seconds for cache in caches.values() if cache.encoding_seconds is not None]
+    if not seconds:
+        return Prediction(value=0, how="nothing is left to encode", error="none")
+    how = "a sample of the items through the encoders, scaled to all"
+    return Prediction(value=sum(seconds), how=how, error="a factor of 1.5 on a machine that does nothing else")
+
+
+def _largest_batch(line: MemoryLine, run: Calibration) -> Prediction | None:
+    if run.available is None:
+        return None
+    how = f"that line up to the free memory less {MARGIN:.0%}; an epoch has {run.windows:,} histories"
+    return Prediction(value=line.largest_batch(run.available, run.windows), how=how, error="as peak memory")
 
 
 def _resident_bytes(config: TrainConfig, states: _States) -> int:

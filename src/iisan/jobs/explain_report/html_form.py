@@ -146,7 +146,7 @@ def _left_out(item: ExplainedItem, parts: ScoreParts) -> str:
         )
         for part, everywhere in zip(parts.parts, everywhere_without(item), strict=True)
     ]
-    headings = ("left out", "place then", "fair share", "left out everywhere")
+    headings = ("left out", "place then", "fair share", "everywhere")
     columns = (Column("part", numeric=False), *map(Column, headings))
     return html_table(PlainTable(f"Parts of {item.item_id}", columns, tuple(lines)))
 

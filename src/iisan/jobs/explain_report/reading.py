@@ -26,15 +26,17 @@ def reading(outcome: ExplainOutcome) -> list[str]:
             "to an item that has nothing else. Interplay: what the parts add together beyond that, negative where they "
             "say the same thing. With the score of an item that has nothing they sum to the score; shares are of their "
             "sizes without signs.",
-            "Own vector: what the model learned about this one item from what people did with it.",
             "Fair share: the mean, over all orders of adding the parts, of what a part adds (Shapley value).",
             "Left out: the change of the score without that part alone; everywhere: without it in the item and in all "
             "of the history. An item may keep its place without its picture because its text says the same.",
         ]
+    kinds = {part.kind for item in found.items if item.of_item for part in item.of_item.parts}
+    if "own" in kinds:
+        lines.append("Own vector: what the model learned about this one item from what people did with it.")
     if any(one.drop is not None for item in found.items for one in item.history):
         lines.append(
-            "What came before: the change of the score when one item is taken out of the history and those before it "
-            "move up. These changes need not sum to anything."
+            "What came before: by how much the score falls when one item is taken out of the history and those before "
+            "it move up. These numbers need not sum to anything."
         )
     return lines
 
