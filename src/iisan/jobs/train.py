@@ -187,6 +187,7 @@ def make_split(dataset: Dataset, config: TrainConfig) -> Split:
 
 
 def training_stores(dataset: Dataset, config: TrainConfig, folder: Path) -> dict[str, HiddenStateStore]:
+    """The stores that a configuration reads, or whose encoders it runs; none for ``id``."""
     if config.method == "id":
         return {}
     names = modality_names(dataset, folder) if config.modalities is None else config.modalities
