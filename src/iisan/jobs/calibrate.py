@@ -15,8 +15,8 @@ from iisan.data.dataset import Dataset
 from iisan.data.importers.catalogue import named_parts
 from iisan.data.windows import training_windows
 from iisan.efficiency.available_memory import available_bytes
-from iisan.efficiency.measurement import TunedShare
 from iisan.efficiency.memory_meter import MemoryMeter
+from iisan.efficiency.model_size import model_size
 from iisan.efficiency.out_of_memory import is_out_of_memory
 from iisan.efficiency.plan import Calibration
 from iisan.efficiency.step_clock import StepClock, StepsDoneError
@@ -26,12 +26,9 @@ from iisan.jobs.measure_method import BAD_INPUT, OUT_OF_MEMORY
 from iisan.jobs.train import make_split, prepared_source, recommender_config, training_stores
 from iisan.jobs.training_source import training_source
 from iisan.models.recommender import Recommender
-from iisan.states.live_source import LiveSource
-from iisan.states.sources import StateSource
 from iisan.training.config import TrainConfig
 from iisan.training.device import resolve_device
 from iisan.training.encoder_rates import encoder_rates
-from iisan.training.trained_state import trained_parameters
 from iisan.training.trainer import Trainer
 
 WARM_UP = 2
@@ -91,7 +88,7 @@ def calibrate(job: CalibrateJob) -> Calibration:
         peak_memory=peak.bytes,
         memory_kind=peak.kind,
         available=available,
-        parameters=_share(model, source),
+        parameters=model_size(model, source),
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
     )
 
@@ -131,12 +128,6 @@ def _clock(device: torch.device, windows: int, batch_size: int) -> StepClock:
 
 def _never(model: Recommender) -> dict[str, float]:
     raise RuntimeError("the epoch ended before all steps were timed")
-
-
-def _share(model: Recommender, source: StateSource) -> TunedShare:
-    trainable = sum(parameter.numel() for parameter in trained_parameters(model))
-    beside = source.n_parameters if isinstance(source, LiveSource) else 0
-    return TunedShare(trainable=trainable, total=beside + sum(parameter.numel() for parameter in model.parameters()))
 
 
 def main() -> int:

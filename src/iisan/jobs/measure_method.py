@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 from pathlib import Path
@@ -15,8 +16,10 @@ from iisan.data.dataset import Dataset
 from iisan.data.importers.catalogue import named_parts
 from iisan.efficiency.energy_meter import EnergyMeter
 from iisan.efficiency.gate_values import gate_values
-from iisan.efficiency.measurement import EncodingCost, EpochRecord, Measurement, TunedShare
+from iisan.efficiency.measurement import EncodingCost, EpochRecord, Measurement
 from iisan.efficiency.memory_meter import MemoryMeter
+from iisan.efficiency.model_size import model_size
+from iisan.efficiency.out_of_memory import is_out_of_memory
 from iisan.efficiency.phase_timer import PhaseTimer
 from iisan.encoders.rebuild import rebuild_encoder
 from iisan.errors import UserError
@@ -29,12 +32,12 @@ from iisan.jobs.run_folder import versions
 from iisan.jobs.train import TrainJob, TrainOutcome, train_recommender
 from iisan.models.side_network import SideNetwork
 from iisan.states.content import is_missing
-from iisan.states.live_source import LiveSource
 from iisan.states.store import HiddenStateStore
 from iisan.training.config import Preset, TrainConfig
 from iisan.training.device import resolve_device
 from iisan.training.status import StepStatus
-from iisan.training.trained_state import trained_parameters
+
+logger = logging.getLogger(__name__)
 
 MEASUREMENT = "measurement.json"
 # Items that are encoded to tell what encoding all of them costs; the first batch warms up and is not timed.
@@ -105,7 +108,7 @@ def measure_method(job: MeasureJob) -> Measurement:
         batch_size=config.batch_size,
         steps_per_epoch=watch.n_steps,
         epochs=_epochs(outcome, watch),
-        parameters=_parameters(outcome),
+        parameters=model_size(outcome.model, outcome.source),
         peak_memory=watch.peak,
         memory_kind=memory.peak().kind,
         energy=joules,
@@ -136,14 +139,6 @@ def _epochs(outcome: TrainOutcome, watch: _Watch) -> list[EpochRecord]:
     ]
 
 
-def _parameters(outcome: TrainOutcome) -> TunedShare:
-    model = outcome.model
-    trainable = sum(parameter.numel() for parameter in trained_parameters(model))
-    # Encoders that are tuned belong to the model; those that only run do not.
-    beside = outcome.source.n_parameters if isinstance(outcome.source, LiveSource) else 0
-    return TunedShare(trainable=trainable, total=beside + sum(parameter.numel() for parameter in model.parameters()))
-
-
 def _test_metrics(outcome: TrainOutcome, config: TrainConfig) -> dict[str, float]:
     scorer = RecommenderScorer(outcome.model, outcome.model.table.embeddings)
     return evaluate(scorer, outcome.split, "test", config.max_length, (10,)).metrics["paper"]
@@ -169,7 +164,11 @@ def _encoding_cost(job: MeasureJob, config: TrainConfig, device: torch.device) -
         store = HiddenStateStore.open(states_folder(job.dataset, job.states) / name)
         if store.manifest.encoder.get("imported"):
             return None
-        encoder = rebuild_encoder(store.manifest.encoder, model=places.get(name), device=str(device))
+        try:
+            encoder = rebuild_encoder(store.manifest.encoder, model=places.get(name), device=str(device))
+        except UserError as error:
+            logger.warning("the cost of encoding is not known: %s", error)
+            return None
         contents = [content for content in modality_contents(dataset, name) if not is_missing(content)]
         sample = contents[WARM_UP : WARM_UP + ENCODED_SAMPLE] or contents
         encoder.encode(contents[:WARM_UP])
@@ -188,7 +187,9 @@ def main() -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return BAD_INPUT
-    except (torch.OutOfMemoryError, MemoryError) as error:
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
         print(str(error).splitlines()[0], file=sys.stderr)
         return OUT_OF_MEMORY
     return 0
