@@ -16,7 +16,7 @@ import pytest
 from tests.reliability.fork_server import ForkServer
 from tests.reliability.works import WORKS, Inputs
 
-LINE = "interrupted; what was committed stays, and the same command goes on from there"
+LINE = "interrupted; what was committed stays, and the same command goes on or starts again"
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 INTERRUPTIONS = 4
 

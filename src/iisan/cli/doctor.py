@@ -64,7 +64,9 @@ def print_report(report: DoctorReport) -> None:
     for heading, these in (("fine", checked), ("nothing to check", [one for one in fine if not one.total])):
         if these:
             results.print(f"{heading}: {', '.join(map(_label, these))}")
-    verdict = "training would be wrong" if errors else "training can begin"
+    missing = [one.about for one in warnings if one.check == "missing_store"]
+    after = f" once {', '.join(missing)} is encoded, or without it (--modalities)" if missing else ""
+    verdict = "training would be wrong" if errors else f"training can begin{after}"
     results.print(f"errors: {len(errors)}, warnings: {len(warnings)}, fine: {len(checked)}; {verdict}")
 
 

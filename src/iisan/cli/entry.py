@@ -17,6 +17,6 @@ def main() -> None:
 
             code = run()
     except KeyboardInterrupt:
-        print("interrupted; what was committed stays, and the same command goes on from there", file=sys.stderr)
+        print("interrupted; what was committed stays, and the same command goes on or starts again", file=sys.stderr)
         code = interruptions.exit_code
     sys.exit(code)

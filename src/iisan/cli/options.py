@@ -54,7 +54,7 @@ def add_verb(
         values |= {field: value for field, value in given.items() if value not in (None, (), [])}
         for field in arguments:
             if fields[field].is_required() and field not in values:
-                raise UserError(f"{field.upper()} is missing", how=f"see `iisan {name} --help`")
+                raise UserError(f"{field.upper()} is missing", how="see --help")
         run({field: as_field_takes(fields[field].annotation, value) for field, value in values.items()})
 
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

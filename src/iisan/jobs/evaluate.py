@@ -178,6 +178,8 @@ def _splits(
         try:
             splits[kind] = trained.model_copy(update={**changes, "split": kind}).apply(dataset)
         except UserError as error:
+            if kind == "global_time" and changes.keys() & {"valid_share", "test_share"}:
+                raise
             skipped[kind] = str(error)
     return splits, skipped
 

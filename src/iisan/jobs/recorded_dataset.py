@@ -31,6 +31,8 @@ def recorded_dataset(model: str) -> Path:
     """
     how = f"name the dataset: iisan evaluate {model} DATASET"
     run = _run_of(Path(model))
+    if not run.is_dir():
+        raise UserError("there is no such run or model here", where=model, how="check the path")
     try:
         facts: dict[str, Any] = json.loads((run / RUN).read_text(encoding="utf-8"))
         places, sha256 = facts[PLACES]["dataset"], facts["dataset"]["sha256"]
