@@ -212,6 +212,7 @@ def parquet(**columns: list[Any]) -> bytes:
 
 LOG_HEAD = "user_id,item_id,timestamp\n"
 LONG = "x" * (20 * MEGABYTES)
+LINES = ("x" * 1023 + "\n") * (20 << 10)
 
 IMPORTS = [
     Case("truncated JPEG", spoil_picture(truncated_jpeg, "--check-media", "full"), ("item 'b'", "damaged", "replace")),
@@ -239,7 +240,27 @@ IMPORTS = [
     Case(
         "line of 40 MB",
         table("items.csv", f"item_id,title,image\na,{LONG}{LONG},\n"),
+        ("items.csv, line 2", "limit of 16,777,216 bytes", "shorten it"),
+    ),
+    Case(
+        "field of 20 MB over several lines",
+        table("items.csv", f'item_id,title,image\na,"{LINES}{LINES}",\n'),
         ("items.csv, after line 1", "limit (16777216)", "shorten it"),
+    ),
+    Case(
+        "line of 40 MB, packed",
+        table("items.csv.gz", gzip.compress(f"item_id,title,image\na,{LONG}{LONG},\n".encode(), 1)),
+        ("items.csv.gz, line 2", "limit of 16,777,216 bytes", "shorten it"),
+    ),
+    Case(
+        "line of 20 MB of JSON",
+        table("items.jsonl", f'{{"item_id": "a", "title": "{LONG}"}}\n'),
+        ("items.jsonl, line 1", "limit of 16,777,216 bytes", "shorten it"),
+    ),
+    Case(
+        "text of 20 MB in Parquet",
+        table("items.parquet", parquet(item_id=["a"], title=[LONG], image=[""])),
+        ("items.parquet, column 'title'", "limit of 16,777,216 bytes", "shorten it"),
     ),
     Case(
         "folder instead of a table",

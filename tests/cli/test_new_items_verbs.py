@@ -49,8 +49,9 @@ def test_cold_start_is_printed_and_given_as_json(
     assert cli("train", tiny_dataset.path, tmp_path / "run", *flags, "--hold-out-items", 0.25).code == 0
     shown = cli("cold-start", tmp_path / "run")
     assert shown.code == 0, shown.err
-    for word in ("popularity", "random", "percentile", "among the 6 new ones"):
+    for word in ("popularity", "chance", "percentile", "among the 6 new ones"):
         assert word in shown.out
+    assert "random" not in shown.out
     given = cli("cold-start", tmp_path / "run", tiny_dataset.path, "--history", "all", "--ks", "2", "--format", "json")
     assert given.code == 0, given.err
     expected = cold_start(ColdStartJob(model=str(tmp_path / "run"), dataset=tiny_dataset.path, history="all", ks=[2]))

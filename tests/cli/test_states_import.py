@@ -59,7 +59,8 @@ def test_states_are_imported_looked_at_and_trained_on(
         (("text", "--states", "FILES", "--encoder-name", "x", "--taps", "0,2"), "2 layer numbers for 3 taps"),
         (("text", "--states", "FILES", "--encoder-name", "x", "--dtype", "int8"), "option --dtype"),
         (("text", "--states", "FILES", "--encoder-name", "x", "--on-missing", "wait"), "option --on-missing"),
-        (("text", "--states", "nowhere.npy", "--encoder-name", "x"), "nowhere.npy: no such file"),
+        (("text", "--states", "nowhere.npy", "--encoder-name", "x"), "nowhere.npy: no such file; name a file"),
+        (("text", "--states", "nowhere.safetensors", "--encoder-name", "x"), "no such file; name a .safetensors file"),
         (
             ("image", "--states", "FILES", "--encoder-name", "x"),
             "2 ids are of no item of the catalogue, or of one without such content: 'i3', 'i11'",

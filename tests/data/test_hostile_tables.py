@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gzip
 import io
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -119,3 +122,37 @@ def test_parquet_with_a_wrong_byte(position: int, value: int) -> None:
         (folder / "both.parquet").write_bytes(bytes(content))
         config = DelimitedImport(items=folder / "both.parquet", interactions=folder / "both.parquet")
         check(import_or_complain(config, folder))
+
+
+MEMORY = """
+import resource, sys
+from pathlib import Path
+from iisan.data.importers.tables import find_table
+from iisan.errors import UserError
+
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    find_table(Path(sys.argv[1])).read(["title"])
+except UserError as error:
+    print(error)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
+"""
+
+
+@pytest.mark.parametrize("suffix", [".csv.gz", ".tsv.gz", ".jsonl.gz", ".parquet"])
+def test_a_text_that_would_fill_the_memory(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"items{suffix}"
+    if suffix == ".parquet":
+        long = pa.DictionaryArray.from_arrays(pa.array([0] * 400, pa.int32()), ["x" * (20 << 20)])
+        pq.write_table(pa.table({"title": long}), path)
+    else:
+        with gzip.open(path, "wb", 1) as file:
+            file.write(b'{"title": "' if suffix == ".jsonl.gz" else b"title\n")
+            for _ in range(500):
+                file.write(bytes([0xFF if suffix == ".tsv.gz" else ord("x")]) * (1 << 20))
+    command = [sys.executable, "-c", MEMORY, str(path)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    message, mebibytes = done.stdout.splitlines()
+    assert "over the limit of 16,777,216 bytes; shorten it" in message
+    assert str(path) in message
+    assert int(mebibytes) < 400

@@ -286,7 +286,7 @@ def test_configurations_of_a_dataset_on_the_hub(tmp_path: Path, hub: SmallHub) -
 
 
 def test_what_is_in_the_cache_is_used_without_the_network(
-    tmp_path: Path, hub: SmallHub, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, hub: SmallHub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from huggingface_hub import constants
 
@@ -297,8 +297,12 @@ def test_what_is_in_the_cache_is_used_without_the_network(
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     check(run(tmp_path, items="org/shop", overwrite=True, **CONFIGS))
-    with pytest.raises(UserError, match="org/other"):
+    assert "org/shop: taken from the cache" in caplog.text
+    with pytest.raises(UserError, match=r"org/other: the dataset is not in the cache.*unset HF_HUB_OFFLINE, or give"):
         run(tmp_path, items="org/other", overwrite=True)
+    assert "org/other: taken" not in caplog.text
+    with pytest.raises(UserError, match=r"org/shop: the dataset cannot be read .*nope"):
+        run(tmp_path, items="org/shop", items_config="nope", overwrite=True)
     with pytest.raises(UserError, match=r"org/shop \(revision v1\): the cache cannot be asked"):
         run(tmp_path, items="org/shop", items_revision="v1", overwrite=True, **CONFIGS)
 

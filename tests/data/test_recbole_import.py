@@ -199,7 +199,7 @@ def test_bad_files(tmp_path: Path, inter: str, item: str, options: dict[str, obj
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        ({}, ["no file NAME.inter"]),
+        ({}, ["no file NAME.inter", "name the folder that holds the atomic files"]),
         ({"a__inter": INTER, "b__inter": INTER}, ["several datasets: a, b", "dataset"]),
         ({"a__x__inter": INTER, "a__y__inter": INTER}, ["x, y", "benchmark_filename"]),
     ],

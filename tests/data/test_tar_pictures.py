@@ -225,3 +225,14 @@ def test_folder_and_archives_at_once_are_refused(tmp_path: Path) -> None:
     shard = write_tar(tmp_path / "x.tar", {"a.png": picture(1)})
     with pytest.raises(UserError, match="media_root or media_tar, not both"):
         run(tmp_path, ["a"], media_tar=[str(shard)], media_root=tmp_path)
+
+
+@pytest.mark.parametrize("numbers", ["{000..9999999999}", "{0..400}-{0..400}", "{0..{0..99999}}"])
+def test_a_range_of_more_names_than_anybody_has(tmp_path: Path, numbers: str) -> None:
+    with pytest.raises(UserError, match=r"more than 100,000 names; narrow them"):
+        find_shards([str(tmp_path / f"shard-{numbers}.tar")])
+
+
+def test_a_number_too_long_to_be_one(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="File name too long"):
+        find_shards([str(tmp_path / f"shard-{{0..{'9' * 5000}}}.tar")])

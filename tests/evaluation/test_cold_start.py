@@ -84,7 +84,7 @@ def reference(
 
 
 def as_reference(ranks: ChoiceRanks) -> dict[str, Any]:
-    model, chance = ranks.metrics["model"], ranks.metrics["random"]["keep_target"]
+    model, chance = ranks.metrics["model"], ranks.metrics["chance"]["keep_target"]
     return {
         "n": ranks.n_choices,
         "users": ranks.n_users,
@@ -159,7 +159,7 @@ def test_chance_is_what_random_scores_come_to() -> None:
 
     found = evaluate_cold_start({"model": by_chance}, split, choices, "warm", 3, KS)
     for ranks in (found.among_all, found.among_new):
-        model, chance = ranks.metrics["model"]["paper"], ranks.metrics["random"]["paper"]
+        model, chance = ranks.metrics["model"]["paper"], ranks.metrics["chance"]["paper"]
         assert model == pytest.approx(chance, abs=0.05, rel=0.1)
 
 

@@ -171,6 +171,94 @@ def test_an_added_item_is_embedded_as_if_it_had_been_in_the_catalogue(
     }
 
 
+@pytest.fixture
+def new_stores(tmp_path: Path, tiny_tables: Path, new_table: Path, encode_job: Callable[..., EncodeJob]) -> Path:
+    """Stores of the seven new items' states, made of just what their table holds."""
+    header = (tiny_tables / "interactions.csv").read_text(encoding="utf-8").splitlines()[0]
+    interactions = tmp_path / "interactions.csv"
+    interactions.write_text(f"{header}\nu0,n0,1\nu0,n1,2\n", encoding="utf-8")
+    config = DelimitedImport(items=new_table, interactions=interactions, image_column="image")
+    import_delimited(config, tmp_path / "encoded")
+    encode_dataset(encode_job(tmp_path / "encoded", store_dtype="float32"))
+    return tmp_path / "encoded" / "states"
+
+
+def rows_of(new_table: Path) -> list[list[str]]:
+    return list(csv.reader(new_table.open(encoding="utf-8")))[1:]
+
+
+def altered(new_table: Path, change: dict[str, dict[int, str]], name: str = "altered.csv") -> Path:
+    """The table of new items with other values: by item id and column."""
+    rows = [tuple(change.get(row[0], {}).get(at, value) for at, value in enumerate(row)) for row in rows_of(new_table)]
+    return write_table(new_table.parent, rows, name)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("column", "modality"), [(1, "text"), (2, "image")], ids=["another text", "another picture"])
+def test_states_of_other_content_than_that_of_the_table_are_refused(
+    add: Callable[..., AddItemsOutcome], model: Path, new_table: Path, new_stores: Path, column: int, modality: str
+) -> None:
+    picture = rows_of(new_table)[6][2]
+    changed = altered(new_table, {one: {column: ("otherwise", picture)[column - 1]} for one in ("n0", "n2")})
+    before = files(model)
+    with pytest.raises(UserError) as error:
+        add(changed, states=new_stores)
+    assert f"states/{modality}: the states of 2 items were made of another {modality} than the table's" in str(
+        error.value
+    )
+    assert "such as 'n0', 'n2'; encode" in str(error.value)
+    assert "leave --states out" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert files(model) == before
+    assert counts(add(states=new_stores)) == {"added": N_NEW}
+
+
+def test_states_of_content_that_the_table_does_not_have_are_not_used(
+    add: Callable[..., AddItemsOutcome],
+    model: Path,
+    tmp_path: Path,
+    new_table: Path,
+    new_stores: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A blank cell, and then no column at all, against the same items encoded anew."""
+    blank = altered(new_table, {"n0": {2: ""}, "n2": {1: ""}})
+    expected = shutil.copytree(model, tmp_path / "expected")
+    add(blank, model=expected)
+    assert counts(add(blank, states=new_stores)) == {"added": N_NEW}
+    tables = [Recommender.from_pretrained(folder).table for folder in (model, expected)]
+    torch.testing.assert_close(tables[0].embeddings, tables[1].embeddings, atol=1e-5, rtol=0)
+    assert tables[0].hashes == tables[1].hashes
+    (tmp_path / "new" / "titles.csv").write_text(
+        "".join(f"{item_id},{title}\n" for item_id, title, _ in [("item_id", "title", ""), *rows_of(new_table)]),
+        "utf-8",
+    )
+    options = {"items": tmp_path / "new" / "titles.csv", "on_existing": "replace"}
+    add(**options, model=expected)
+    caplog.clear()
+    # Nothing needs the store of pictures, so it need not be there.
+    shutil.rmtree(new_stores / "image")
+    assert counts(add(**options, states=new_stores)) == {"replaced": N_NEW - 3, "unchanged": 3}
+    assert "has no column image: its items have no image" in caplog.text
+    tables = [Recommender.from_pretrained(folder).table for folder in (model, expected)]
+    torch.testing.assert_close(tables[0].embeddings, tables[1].embeddings, atol=1e-5, rtol=0)
+    assert tables[0].hashes == tables[1].hashes
+    with pytest.raises(UserError, match=r"states/image: no hidden-state store here"):
+        add(states=new_stores, on_existing="replace")
+
+
+@pytest.mark.parametrize("on_empty", ["error", "skip"])
+def test_content_that_the_stores_lack_is_not_taken_for_no_content(
+    add: Callable[..., AddItemsOutcome], model: Path, new_table: Path, new_stores: Path, on_empty: str
+) -> None:
+    more = write_table(new_table.parent, [*map(tuple, rows_of(new_table)), ("n9", "a red kettle", "")], "more.csv")  # type: ignore[list-item]
+    before = files(model)
+    with pytest.raises(UserError) as error:
+        add(more, states=new_stores, on_empty=on_empty)
+    assert "states/text: the store holds no states of the text of 1 items, such as 'n9'; encode" in str(error.value)
+    assert "leave --states out" in str(error.value)
+    assert files(model) == before
+
+
 def test_the_grown_catalogue_is_evaluated_and_recommended_for(
     tmp_path: Path,
     tiny_tables: Path,
@@ -502,7 +590,7 @@ def test_what_a_kill_left_goes_with_the_next_run(add: Callable[..., AddItemsOutc
 
 
 def test_items_whose_states_were_computed_elsewhere_come_with_their_states(
-    tmp_path: Path, tiny_tables: Path, new_table: Path
+    tmp_path: Path, tiny_tables: Path, new_table: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     tables = shutil.copytree(tiny_tables, tmp_path / "tables")
     shutil.copytree(new_table.parent / "pictures", tables / "pictures", dirs_exist_ok=True)
@@ -527,12 +615,48 @@ def test_items_whose_states_were_computed_elsewhere_come_with_their_states(
     job_of_adding = AddItemsJob(model=tmp_path / "run", items=new_table, device="cpu")
     with pytest.raises(UserError, match=r"the states of 'sound' were computed elsewhere and imported.*--states"):
         add_items(job_of_adding)
-    outcome = add_items(job_of_adding.model_copy(update={"states": tmp_path / "grown" / "states"}))
+    job_of_adding = job_of_adding.model_copy(update={"states": tmp_path / "grown" / "states"})
+    stranger = write_table(tmp_path / "stranger", [("n9", "a red kettle", "")])
+    with pytest.raises(UserError, match=r"1 items have no states of sound in the stores, such as 'n9'; import"):
+        add_items(job_of_adding.model_copy(update={"items": stranger}))
+    caplog.clear()
+    outcome = add_items(job_of_adding)
     assert counts(outcome) == {"added": N_NEW}
+    assert (
+        "the states of sound were imported: whether they are of the table's content cannot be compared" in caplog.text
+    )
     loaded = Recommender.from_pretrained(tmp_path / "run" / "model")
     store = HiddenStateStore.open(tmp_path / "grown" / "states" / "sound")
     source = CachedSource({"sound": store}, Dataset.open(tmp_path / "grown").item_ids)
     torch.testing.assert_close(loaded.table.embeddings, loaded.embed_items(source), atol=1e-5, rtol=0)
+
+
+def import_sounds(dataset: Path, ids: list[str]) -> None:
+    np.save(dataset.parent / "sounds.npy", np.random.default_rng(len(ids)).normal(size=(len(ids), 2, 8)))
+    (dataset.parent / "sounds.txt").write_text("\n".join(ids) + "\n", encoding="utf-8")
+    paths = {"states": [dataset.parent / "sounds.npy"], "ids": [dataset.parent / "sounds.txt"]}
+    import_dataset_states(ImportStatesJob(dataset=dataset, modality="sound", encoder_name="whale", **paths))
+
+
+def test_imported_states_beside_encoded_ones(
+    tmp_path: Path, tiny_dataset: Dataset, new_table: Path, new_stores: Path
+) -> None:
+    """Pictures are compared with the table, sounds are known by their states; the second item has neither."""
+    shutil.copytree(tiny_dataset.path, tmp_path / "old" / "dataset")
+    import_sounds(tmp_path / "old" / "dataset", tiny_dataset.item_ids)
+    import_sounds(new_stores.parent, ["n0", "n3"])
+    training = TrainConfig.preset("default", **{**TINY, "max_epochs": 1, "modalities": ["image", "sound"]})
+    train_recommender(TrainJob(dataset=tmp_path / "old" / "dataset", run=tmp_path / "run"), training)
+    job = AddItemsJob(model=tmp_path / "run", items=new_table, states=new_stores, device="cpu")
+    with pytest.raises(UserError, match=r"1 items have nothing in image and no states of sound in the stores.*'n1'"):
+        add_items(job)
+    assert counts(add_items(job.model_copy(update={"on_empty": "skip"}))) == {"added": N_NEW - 1, "empty": 1}
+    loaded = Recommender.from_pretrained(tmp_path / "run" / "model")
+    source = CachedSource(
+        {name: HiddenStateStore.open(new_stores / name) for name in ("image", "sound")}, loaded.table.item_ids[N_ITEMS:]
+    )
+    expected = loaded.embed_items(source, catalogue_rows=torch.arange(N_ITEMS, len(loaded.table)))
+    torch.testing.assert_close(loaded.table.embeddings[N_ITEMS:], expected, atol=1e-5, rtol=0)
 
 
 def with_details(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:

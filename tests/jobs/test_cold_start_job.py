@@ -57,7 +57,7 @@ def test_the_report_counts_what_the_log_holds(held: TrainOutcome, tiny_dataset: 
         found = cold_start(ColdStartJob(model=str(held.folder.parent), history=history, ks=[3], device="cpu"))
         assert (found.n_new_items, found.among_all.n_choices) == (6, n)
         assert (found.among_all.n_candidates, found.among_new.n_candidates) == (N_ITEMS, 6)
-        assert set(found.among_all.metrics) == {"model", "popularity", "random"}
+        assert set(found.among_all.metrics) == {"model", "popularity", "chance"}
         assert set(found.among_all.metrics["model"]["paper"]) == {"HR@3", "NDCG@3", "MRR", "percentile"}
         assert found.warm is not None
 

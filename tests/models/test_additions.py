@@ -137,6 +137,19 @@ def test_an_item_taken_back_stays_known_and_can_come_again(model: Path) -> None:
     assert (again.row("b0"), bool(again.removed[0]), bool(again.recommendable[0])) == (0, False, True)
 
 
+def test_an_unknown_id_is_not_taken_back(model: Path) -> None:
+    journal = Additions(model)
+    journal.append(added(["n1"], 1.0))
+    before = {path: path.read_bytes() for path in model.rglob("*") if path.is_file()}
+    with pytest.raises(
+        UserError, match=r"model: the model does not know 3 of the ids, such as .x0., .x1., .x2."
+    ) as error:
+        journal.remove(["b0", "x0", "n1", "x1", "x2"], D)
+    assert "\n" not in str(error.value)
+    assert {path: path.read_bytes() for path in model.rglob("*") if path.is_file()} == before
+    assert journal.remove(["b0", "n1"], D) == 2
+
+
 def test_the_version_changes_with_every_addition(model: Path) -> None:
     journal = Additions(model)
     versions = [journal.version()]

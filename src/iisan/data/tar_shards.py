@@ -6,6 +6,7 @@ import contextlib
 import functools
 import glob
 import gzip
+import itertools
 import logging
 import re
 import tarfile
@@ -25,7 +26,9 @@ GZIP_MAGIC = b"\x1f\x8b"
 # An extended header holds a long name; tarfile reads one of any size into memory.
 MAX_HEADER_BYTES = 1 << 20
 CHUNK_BYTES = 1 << 20
-NUMBERS = re.compile(r"\{(\d+)\.\.(\d+)\}")
+# Python turns no more than some thousand digits into a number.
+NUMBERS = re.compile(r"\{(\d{1,99})\.\.(\d{1,99})\}")
+MAX_NAMES = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +60,16 @@ def find_shards(patterns: Sequence[str]) -> list[Path]:
             with numbers as WebDataset writes them, ``shard-{000..012}.tar``.
 
     Raises:
-        UserError: One names no archive.
+        UserError: One names no archive, or its numbers make more than 100,000 names.
     """
     found: dict[Path, None] = {}
-    for name in (one for pattern in patterns for one in _expanded(pattern)):
-        shards = _matching(name)
+    for name in (one for pattern in patterns for one in _names(pattern)):
+        try:
+            shards = _matching(name)
+        except OSError as error:
+            raise UserError(
+                f"no archive can be looked up ({error.strerror})", where=name, how="name another"
+            ) from error
         if not shards:
             raise UserError("there is no tar archive", where=name, how="name a .tar file, their folder or a pattern")
         found |= dict.fromkeys(shards)
@@ -149,14 +157,24 @@ class _Headers:
         return self._stream.tell()
 
 
-def _expanded(pattern: str) -> list[str]:
+def _names(pattern: str) -> list[str]:
+    names = list(itertools.islice(_expanded(pattern), MAX_NAMES + 1))
+    if len(names) > MAX_NAMES:
+        what = f"the numbers in braces make more than {MAX_NAMES:,} names"
+        raise UserError(what, where=pattern, how="narrow them, or name the folder of the archives")
+    return names
+
+
+def _expanded(pattern: str) -> Iterator[str]:
     match = NUMBERS.search(pattern)
     if match is None:
-        return [pattern]
+        yield pattern
+        return
     first, last = match.groups()
     numbers = range(int(first), int(last) + 1)
     before, after = pattern[: match.start()], pattern[match.end() :]
-    return [one for number in numbers for one in _expanded(f"{before}{number:0{len(first)}}{after}")]
+    for number in numbers:
+        yield from _expanded(f"{before}{number:0{len(first)}}{after}")
 
 
 def _matching(pattern: str) -> list[Path]:

@@ -21,7 +21,7 @@ from iisan.evaluation.ranking import Ranking, rank_targets
 
 # What of a history the model reads.
 History = Literal["warm", "all"]
-RankedBy = Literal["model", "popularity", "random"]
+RankedBy = Literal["model", "popularity", "chance"]
 
 PERCENTILE = "percentile"
 CHOICES_AT_ONCE = 512
@@ -148,7 +148,7 @@ def _rank(
             }
             for name, rankings in found.items()
         }
-        metrics["random"] = {
+        metrics["chance"] = {
             "paper": _by_chance(left[~repeated.numpy()], ks, n_misses=int(repeated.sum())),
             "keep_target": _by_chance(left, ks),
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from iisan.errors import UserError
 from iisan.jobs.addition_plan import AdditionPlan, OnEmpty, OnExisting, plan_additions
 from iisan.jobs.item_columns import ItemColumns
 from iisan.jobs.new_items import ItemsTableOptions, NewItems, read_ids_and_titles, read_new_items
-from iisan.jobs.new_states import live_states, refuse_imported, stored_states
+from iisan.jobs.new_states import is_imported, live_states, refuse_imported, stored_states, stores_of_encoders
 from iisan.jobs.run_folder import MODEL
 from iisan.models.added_items import AddedItems
 from iisan.models.additions import Additions
@@ -60,7 +60,7 @@ class AddItemsOutcome:
         replaced: Known with other content before.
         unchanged: Known with the same content.
         skipped: Known with other content, and left as they are.
-        empty: Without any content, and left out.
+        empty: Without any content, or of imported states without any of these, and left out.
         refused: Pictures that were left out, by modality and reason; their items are counted above.
         folder: The model folder.
         n_items: Size of the catalogue now.
@@ -100,15 +100,14 @@ def add_items(job: AddItemsJob, progress: Progress | None = None) -> AddItemsOut
     with journal.held(), journal.scratch() as scratch:
         recommender = Recommender.from_pretrained(folder)
         encoders = recorded_encoders(recommender, folder)
-        new, stored = _new_items(job, recommender, encoders, scratch, progress)
+        new = _new_items(job, recommender, encoders, scratch, progress)
         plan = plan_additions(
             new, recommender.table, on_existing=job.on_existing, on_empty=job.on_empty, where=str(job.items)
         )
         n_items = len(recommender.table) + sum(row >= len(recommender.table) for row in plan.rows)
         if plan.chosen:
-            source = _source(job, recommender, encoders, new, plan, progress) if stored is None else stored
-            positions = torch.arange(len(plan.chosen)) if stored is None else torch.tensor(plan.chosen)
-            _append(journal, recommender.to(resolve_device(job.device)), source, positions, new, plan, progress)
+            source = _source(job, recommender, encoders, new, plan, progress)
+            _append(journal, recommender.to(resolve_device(job.device)), source, new, plan, progress)
     return AddItemsOutcome(
         plan.added, plan.replaced, plan.unchanged, plan.skipped, plan.empty, new.refused, folder, n_items
     )
@@ -171,15 +170,22 @@ def _new_items(
     encoders: Mapping[str, Mapping[str, Any]],
     scratch: Path,
     progress: Progress | None,
-) -> tuple[NewItems, StateSource | None]:
-    imported = ItemColumns.model_validate(recommender.details.get("columns", {}))
-    if job.states is not None:
-        ids, titles = read_ids_and_titles(job, imported)
-        source, hashes = stored_states(encoders, job.states, ids, resolve_device(job.device))
-        return NewItems(ids, titles, hashes), source
-    refuse_imported(encoders)
-    kinds: dict[str, Kind] = {name: identity.get("kind", "text") for name, identity in encoders.items()}
-    return read_new_items(job, imported, kinds, scratch, progress), None
+) -> NewItems:
+    columns = ItemColumns.model_validate(recommender.details.get("columns", {}))
+    imported = {name: identity for name, identity in encoders.items() if is_imported(identity)}
+    if job.states is None:
+        refuse_imported(encoders)
+    kinds: dict[str, Kind] = {name: one.get("kind", "text") for name, one in encoders.items() if name not in imported}
+    if kinds:
+        new = read_new_items(job, columns, kinds, scratch, progress)
+    else:
+        new = NewItems(*read_ids_and_titles(job, columns), {})
+    if job.states is None or not imported:
+        return new
+    stores = stores_of_encoders(imported, job.states)
+    stored = {name: store.hashes_of(new.item_ids) for name, store in stores.items()}
+    hashes = {name: stored[name] if name in stored else new.hashes[name] for name in encoders}
+    return replace(new, hashes=hashes, by_states=frozenset(stored))
 
 
 def _source(
@@ -190,6 +196,11 @@ def _source(
     plan: AdditionPlan,
     progress: Progress | None,
 ) -> StateSource:
+    device = resolve_device(job.device)
+    if job.states is not None:
+        ids = [new.item_ids[position] for position in plan.chosen]
+        hashes = {name: [new.hashes[name][position] for position in plan.chosen] for name in encoders}
+        return stored_states(encoders, job.states, ids, hashes, device)
     models = named_parts(job.encoder)
     unknown = sorted(set(models) - set(encoders))
     if unknown:
@@ -202,7 +213,7 @@ def _source(
         models=models,
         compute=job.compute,
         batch_size=job.batch_size,
-        device=resolve_device(job.device),
+        device=device,
         progress=progress,
     )
 
@@ -211,13 +222,12 @@ def _append(
     journal: Additions,
     recommender: Recommender,
     source: StateSource,
-    positions: Tensor,
     new: NewItems,
     plan: AdditionPlan,
     progress: Progress | None,
 ) -> None:
-    """Embeds and commits the chosen items part by part; `positions` are their rows in the source."""
-    table, rows = recommender.table, torch.tensor(plan.rows)
+    """Embeds and commits the chosen items, which are the rows of the source, part by part."""
+    table, rows, positions = recommender.table, torch.tensor(plan.rows), torch.arange(len(plan.rows))
     for start in range(0, len(rows), ITEMS_AT_ONCE):
         part = slice(start, start + ITEMS_AT_ONCE)
         embeddings = embed_new(recommender, source, positions[part], rows[part])

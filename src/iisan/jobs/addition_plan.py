@@ -6,14 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from iisan.data.few_ids import few
 from iisan.errors import UserError
 from iisan.jobs.new_items import NewItems
 from iisan.models.item_table import UNKNOWN_HASH, ItemTable
 
 OnExisting = Literal["error", "skip", "replace"]
 OnEmpty = Literal["error", "skip"]
-
-SHOWN = 3
 
 _Status = Literal["unchanged", "empty", "changed", "unknown"]
 
@@ -69,11 +68,7 @@ def plan_additions(
     if ids["changed"] and on_existing == "error":
         raise _changed(ids["changed"], list(new.hashes), where, table)
     if ids["empty"] and on_empty == "error":
-        raise UserError(
-            f"{len(ids['empty'])} items have nothing in {' or '.join(new.hashes)}, such as {_few(ids['empty'])}",
-            where=where,
-            how="give them content, or leave them out with --on-empty skip",
-        )
+        raise _empty(ids["empty"], new, where)
     plan.added, plan.unchanged, plan.empty = len(ids["unknown"]), len(ids["unchanged"]), len(ids["empty"])
     plan.replaced = len(ids["changed"]) if on_existing == "replace" else 0
     plan.skipped = len(ids["changed"]) - plan.replaced
@@ -95,16 +90,25 @@ def _recorded(table: ItemTable, row: int, names: Iterable[str]) -> dict[str, str
     return {name: table.content_hash(name, row) for name in names}
 
 
+def _empty(ids: Sequence[str], new: NewItems, where: str) -> UserError:
+    read = [name for name in new.hashes if name not in new.by_states]
+    stored = [name for name in new.hashes if name in new.by_states]
+    lacks = [f"nothing in {' or '.join(read)}"] if read else []
+    lacks += [f"no states of {' or '.join(stored)} in the stores"] if stored else []
+    mend = (["give them content"] if read else []) + (["import their states"] if stored else [])
+    return UserError(
+        f"{len(ids)} items have {' and '.join(lacks)}, such as {few(ids)}",
+        where=where,
+        how=f"{' or '.join(mend)}, or leave them out with --on-empty skip",
+    )
+
+
 def _changed(ids: Sequence[str], names: Iterable[str], where: str, table: ItemTable) -> UserError:
     rows = [row for item_id in ids if (row := table.row(item_id)) is not None]
     unrecorded = any(UNKNOWN_HASH in _recorded(table, row, names).values() for row in rows)
     with_what = "and the model does not say with what content" if unrecorded else "with other content"
     return UserError(
-        f"{len(ids)} items are in the model already {with_what}, such as {_few(ids)}",
+        f"{len(ids)} items are in the model already {with_what}, such as {few(ids)}",
         where=where,
         how="replace them with --on-existing replace, or leave them as they are with --on-existing skip",
     )
-
-
-def _few(ids: Sequence[str]) -> str:
-    return ", ".join(map(repr, ids[:SHOWN]))

@@ -21,9 +21,10 @@ from iisan.evaluation.scorers import PopularityScorer, RecommenderScorer
 from iisan.jobs.add_items import embed_new, recorded_encoders
 from iisan.jobs.encode import states_folder
 from iisan.jobs.evaluate import embeddings_by_row, load_recommender
-from iisan.jobs.new_states import stored_states
+from iisan.jobs.new_states import stores_of_encoders
 from iisan.jobs.recorded_dataset import recorded_dataset
 from iisan.models.recommender import Recommender
+from iisan.states.cached_source import CachedSource
 from iisan.training.device import resolve_device
 
 
@@ -80,7 +81,8 @@ def _items(recommender: Recommender, dataset: Dataset, split: Split, job: ColdSt
     encoders = recorded_encoders(recommender, Path(job.model))
     held_out = torch.from_numpy(split.held_out)
     ids = [dataset.item_ids[row] for row in split.held_out]
-    source, _ = stored_states(encoders, states_folder(dataset.path, job.states), ids, resolve_device(job.device))
+    stores = stores_of_encoders(encoders, states_folder(dataset.path, job.states))
+    source = CachedSource(stores, ids, device=resolve_device(job.device))
     beyond = len(recommender.table) + torch.arange(len(ids))
     items = embeddings_by_row(recommender, dataset, job.model).clone()
     items[held_out] = embed_new(recommender, source, torch.arange(len(ids)), beyond)

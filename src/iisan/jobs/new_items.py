@@ -111,6 +111,7 @@ class NewItems:
         hashes: Content hash by modality of the model, None where the item lacks it.
         contents: The content itself by modality; empty where it was not read.
         refused: Pictures left out, by modality and reason.
+        by_states: Modalities of which only stored states are known, and not the content that the table has.
     """
 
     item_ids: list[str]
@@ -118,6 +119,7 @@ class NewItems:
     hashes: dict[str, list[str | None]]
     contents: dict[str, list[Content | None]] = field(default_factory=dict)
     refused: dict[str, int] = field(default_factory=dict)
+    by_states: frozenset[str] = frozenset()
 
 
 def read_new_items(

@@ -123,6 +123,16 @@ def read_added(path: Path, model: str, dim: int) -> AddedItems:
     return AddedItems(item_ids, table["title"].to_pylist(), embeddings, recommendable, removed, hashes)
 
 
+def ids_of(path: Path, model: str) -> pa.ChunkedArray:
+    """The ids of one addition, without reading the rest of it; errors as of :func:`read_added`."""
+    try:
+        table = pq.read_table(path, columns=["item_id"], page_checksum_verification=True)
+    except (OSError, pa.ArrowException) as error:
+        raise _damaged(path, (str(error).splitlines() or [type(error).__name__])[0]) from error
+    _refuse_other(path, table.schema.metadata or {}, model)
+    return table["item_id"]
+
+
 def model_of(path: Path) -> str | None:
     """Fingerprint of the model that an addition belongs to; None where the file does not say."""
     try:

@@ -12,12 +12,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from iisan.data.checksum import sha256_of_file
+from iisan.data.few_ids import few
 from iisan.errors import UserError, unwritable
-from iisan.models.added_items import AddedItems, model_of, read_added, write_added
+from iisan.models.added_items import AddedItems, ids_of, model_of, read_added, write_added
 from iisan.models.file_names import ADDITIONS, ITEMS, WEIGHTS
 from iisan.states.atomic import TEMPORARY_SUFFIX, flush, replacing
 
@@ -109,8 +111,20 @@ class Additions:
         return number
 
     def remove(self, item_ids: Sequence[str], dim: int) -> int:
-        """Commits that items of a model of width `dim` are taken back; see :class:`AddedItems` for what that means."""
-        return self.append(AddedItems.removal(item_ids, dim))
+        """Commits that items of a model of width `dim` are taken back; see :class:`AddedItems` for what that means.
+
+        Raises:
+            UserError: The model does not know an id, or as of :meth:`append`; nothing is written then.
+        """
+        with self.held():
+            unknown = self._unknown(item_ids)
+            if unknown:
+                raise UserError(
+                    f"the model does not know {len(unknown)} of the ids, such as {few(unknown)}",
+                    where=str(self.model),
+                    how="name items of the model only",
+                )
+            return self.append(AddedItems.removal(item_ids, dim))
 
     def read(self, after: int, dim: int) -> list[AddedItems]:
         """All additions with numbers above `after`, in order.
@@ -178,6 +192,28 @@ class Additions:
                     self._path(number).unlink()
             if not any(self.folder.iterdir()):
                 self.folder.rmdir()
+
+    def _unknown(self, item_ids: Sequence[str]) -> list[str]:
+        unknown = pa.array(item_ids, pa.string())
+        for known in self._known_ids():
+            unknown = unknown.filter(pc.invert(pc.is_in(unknown, value_set=known)))
+            if not len(unknown):
+                break
+        found: list[str] = unknown.to_pylist()
+        return found
+
+    def _known_ids(self) -> Iterator[pa.ChunkedArray]:
+        """Ids of the saved item table, then of each addition; of all their columns only this one is read."""
+        path = self.model / ITEMS
+        try:
+            if path.exists():
+                yield pq.read_table(path, columns=["item_id"])["item_id"]
+        except (OSError, KeyError, pa.ArrowException) as error:
+            raise UserError(
+                f"the item table cannot be read ({error})", where=str(path), how="save the model again"
+            ) from error
+        for number in self._numbers():
+            yield ids_of(self._path(number), self.fingerprint())
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{number:06d}.parquet"

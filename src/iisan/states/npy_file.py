@@ -20,7 +20,7 @@ def map_npy(path: Path) -> npt.NDArray[Any]:
     try:
         return np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:
-        raise UserError("no such file", where=str(path)) from None
+        raise UserError("no such file", where=str(path), how="name a file that numpy.save wrote") from None
     except (OSError, ValueError, SyntaxError, RecursionError, OverflowError) as error:
         how = "write it with numpy.save; arrays of objects are not read"
         raise UserError(f"no readable .npy array ({error})", where=str(path), how=how) from error

@@ -35,7 +35,7 @@ class SafetensorsStates:
             chosen = self._chosen(names, there)
             self._slices = [file.get_slice(name) for name in chosen]
         except FileNotFoundError:
-            raise UserError("no such file", where=str(path)) from None
+            raise UserError("no such file", where=str(path), how="name a .safetensors file") from None
         except (OSError, SafetensorError) as error:
             raise UserError(f"no readable safetensors ({error})", where=str(path), how="write it anew") from error
         dtypes = {name: part.get_dtype() for name, part in zip(chosen, self._slices, strict=True)}

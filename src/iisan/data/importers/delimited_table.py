@@ -10,16 +10,17 @@ import zlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO, cast
 
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
+from iisan.data.importers.bounded_lines import MAX_LINE_BYTES, bounded_lines
 from iisan.data.importers.missing_columns import require_columns
 from iisan.errors import UserError
 
-# A record must fit into one block; 16 MiB is far above any product text and small beside the table.
-BLOCK_BYTES = 16 << 20
+# A record must fit into one block.
+BLOCK_BYTES = MAX_LINE_BYTES
 # The reader that looks for a fault must not stumble over what is none; it would at 128 KiB.
 csv.field_size_limit(BLOCK_BYTES)
 READ_ERRORS = (pa.ArrowException, OSError, EOFError, UnicodeError, zlib.error, csv.Error)
@@ -121,7 +122,7 @@ class DelimitedTable:
         """Name the line of a row (from 0) for an error."""
         skip = 0 if self.names else 1
         # Where the slower reader stumbles over what pyarrow let pass, the number of the row has to do.
-        with contextlib.suppress(csv.Error):
+        with contextlib.suppress(csv.Error, UserError):
             for number, (line, _) in enumerate(self._records()):
                 if number == row + skip:
                     return f"{self.path}, line {line}"
@@ -138,11 +139,11 @@ class DelimitedTable:
         """Records with the number of the line they start on; slow, for headers and faults only."""
         with self._open() as stream:
             if not self.quoted:
-                for number, line in enumerate(stream, start=1):
+                for number, line in enumerate(bounded_lines(stream, self.path), start=1):
                     if line != "\n":
                         yield number, line.removesuffix("\n").split(self.delimiter)
                 return
-            reader = csv.reader(stream, delimiter=self.delimiter, strict=True)
+            reader = csv.reader(bounded_lines(stream, self.path), delimiter=self.delimiter, strict=True)
             start = 1
             for fields in reader:
                 if fields:
@@ -160,6 +161,8 @@ class DelimitedTable:
                 if len(fields) != expected:
                     what = f"{len(fields)} fields instead of {expected}"
                     return UserError(what, where=f"{self.path}, line {line}", how=self._how_fields())
+        except UserError as long:
+            return long
         except UnicodeError as decoding:
             return UserError(
                 f"the text is not {self.encoding} ({decoding})", where=self._undecodable_line(), how="give its encoding"
@@ -178,8 +181,8 @@ class DelimitedTable:
 
     def _undecodable_line(self) -> str:
         opener = gzip.open if self.path.suffix == ".gz" else open
-        with opener(self.path, "rb") as stream:
-            for number, line in enumerate(stream, start=1):
+        with cast(BinaryIO, opener(self.path, "rb")) as stream:
+            for number, line in enumerate(bounded_lines(stream, self.path), start=1):
                 try:
                     line.decode(self.encoding)
                 except UnicodeError:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 from iisan.data.importers.huggingface_card import CARD_FILES, check_card
 from iisan.errors import UserError
-
-logger = logging.getLogger(__name__)
 
 # One request without retries: the downloads of `datasets` would try for half a minute.
 HUB_SECONDS = 10
@@ -22,7 +19,7 @@ def hub_commit(name: str, revision: str | None) -> str | None:
         revision: Branch, tag or commit, or None for ``main``.
 
     Returns:
-        The commit; None where ``HF_HUB_OFFLINE`` forbids to ask, which is logged.
+        The commit; None where ``HF_HUB_OFFLINE`` forbids to ask.
 
     Raises:
         UserError: There is no such dataset or revision, it may not be read, or the hub cannot be reached.
@@ -36,7 +33,6 @@ def hub_commit(name: str, revision: str | None) -> str | None:
         if revision is not None:
             how = "leave it out to take what is in the cache, or unset HF_HUB_OFFLINE"
             raise UserError("the cache cannot be asked for a revision", where=where, how=how) from None
-        logger.warning("%s: taken from the cache, whatever was loaded last", name)
         return None
     except UserError:
         raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,8 @@ from iisan.data.importers.huggingface_commit import hub_commit, reason_of
 from iisan.data.importers.huggingface_table import HuggingFaceTable
 from iisan.data.media_paths import BadMediaError, relative_media_path
 from iisan.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 STATE_FILE = "state.json"
 SPLITS_FILE = "dataset_dict.json"
@@ -73,7 +76,7 @@ def open_source(source: HuggingFaceSource) -> OpenedDataset:
     if source.name.startswith(("/", ".", "~")) or source.name.count("/") > 1 or "\\" in source.name:
         raise UserError("the folder does not exist", where=source.name, how="give a folder or a hub id like org/name")
     commit = hub_commit(source.name, source.revision)
-    table = _built(datasets, source, source.name, commit or source.revision, f"hf://datasets/{source.name}@")
+    table = _cached(datasets, source) if commit is None else _from_hub(datasets, source, commit)
     caches = (datasets.config.HF_DATASETS_CACHE, datasets.config.DOWNLOADED_DATASETS_PATH, _hub_cache())
     return OpenedDataset(table, tuple(Path(path).resolve() for path in caches), commit)
 
@@ -120,6 +123,22 @@ def _saved(datasets: Any, folder: Path) -> Any:
         _inside(folder, entry.get("filename") if isinstance(entry, dict) else None)
     with _failing(str(folder)), _quiet(datasets):
         return datasets.Dataset.load_from_disk(str(folder))
+
+
+def _from_hub(datasets: Any, source: HuggingFaceSource, commit: str | None) -> HuggingFaceTable:
+    return _built(datasets, source, source.name, commit, f"hf://datasets/{source.name}@")
+
+
+def _cached(datasets: Any, source: HuggingFaceSource) -> HuggingFaceTable:
+    try:
+        table = _from_hub(datasets, source, None)
+    except UserError as error:
+        if not isinstance(error.__cause__, ConnectionError):
+            raise
+        what = "the dataset is not in the cache, and HF_HUB_OFFLINE forbids to download it"
+        raise UserError(what, where=source.name, how="unset HF_HUB_OFFLINE, or give a folder") from error
+    logger.warning("%s: taken from the cache, whatever was loaded last", source.name)
+    return table
 
 
 def _built(

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
+from iisan.data.importers.bounded_lines import bounded_lines
 from iisan.data.importers.json_values import LIST_SEPARATOR as LIST_SEPARATOR
 from iisan.data.importers.json_values import json_text
 from iisan.data.importers.missing_columns import require_columns
@@ -53,7 +54,8 @@ class JsonLinesTable:
             ids: Those of them with few distinct values, to be read as dictionaries.
 
         Raises:
-            UserError: A line is malformed or holds an object as value, or no object has one of the keys.
+            UserError: A line is malformed, has more than 16 MiB or holds an object as value, or no object has one of
+                the keys.
         """
         schema = pa.schema([(name, pa.string()) for name in names])
         chunks, found = [], set[str]()
@@ -75,7 +77,7 @@ class JsonLinesTable:
         opener = gzip.open if self.path.suffix == ".gz" else open
         try:
             with cast(BinaryIO, opener(self.path, "rb")) as stream:
-                for number, line in enumerate(stream, start=1):
+                for number, line in enumerate(bounded_lines(stream, self.path), start=1):
                     if line.strip():
                         yield number, self._record(number, line)
         except FileNotFoundError:

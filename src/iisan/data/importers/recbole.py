@@ -124,7 +124,9 @@ def _find(config: RecBoleImport) -> tuple[Path, str]:
     if len(bases) == 1:
         return folder, bases[0]
     if not bases:
-        raise UserError("there is no file NAME.inter", where=str(folder), how="name the dataset with dataset")
+        raise UserError(
+            "there is no file NAME.inter", where=str(folder), how="name the folder that holds the atomic files"
+        )
     raise UserError(f"several datasets: {', '.join(bases)}", where=str(folder), how="name one with dataset")
 
 
