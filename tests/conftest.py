@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from iisan.training.config import TrainConfig
 from tests.tiny_encoders import bert, pictures, texts, vit
 
 torch.set_num_threads(1)
+# Started in the background by some shells, this process ignores Ctrl-C, and so would the programs that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 N_ITEMS = 24
 N_USERS = 40

@@ -72,12 +72,19 @@ def test_sizes_are_exact(compared: dict[str, tuple[Plan, Measurement]], method: 
     assert plan.steps_per_epoch == measured.steps_per_epoch
 
 
+@pytest.mark.slow  # Its bound holds on a machine that does nothing else.
 @pytest.mark.parametrize("method", METHODS)
-def test_time_and_memory_are_about_right(compared: dict[str, tuple[Plan, Measurement]], method: str) -> None:
+def test_time_is_about_right(compared: dict[str, tuple[Plan, Measurement]], method: str) -> None:
     plan, measured = compared[method]
-    # The first epoch warms up. A busy machine may be twice as slow in one of the two.
+    # The first epoch warms up.
     seconds = statistics.median(measured.seconds_per_epoch()[1:])
     assert seconds / 3 < plan.epoch_seconds.value < seconds * 3
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_memory_is_about_right(compared: dict[str, tuple[Plan, Measurement]], method: str) -> None:
+    plan, measured = compared[method]
+    assert 0 < plan.epoch_seconds.value
     assert plan.memory_kind == measured.memory_kind
     # Of a tiny model nearly all memory is the libraries', which differs by what a process happened to touch.
     assert plan.peak_memory.value == pytest.approx(measured.peak_memory, rel=1 / 3, abs=40 * MB)
