@@ -99,6 +99,7 @@ def test_a_budget_of_steps_scales_the_time_of_an_epoch(
         ({"methods": ["magic"]}, "no method 'magic'"),
         ({"methods": ["lora-uncached"]}, "no method 'lora-uncached'"),
         ({"weights": (0.5, 0.5, 0.5)}, "weights"),
+        ({"weights": (float("nan"), 0.5, 0.5)}, "weights"),
         ({"dataset": Path("nowhere")}, "not a dataset"),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import typer
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,8 +20,11 @@ from iisan.data.importers.huggingface import HuggingFaceImport, import_huggingfa
 from iisan.data.importers.iisan import IisanImport, import_iisan
 from iisan.data.importers.microlens import MicroLensImport, import_microlens
 from iisan.data.importers.movielens import MovieLensImport, import_movielens
+from iisan.data.importers.options import ImportOptions
 from iisan.data.importers.recbole import RecBoleImport, import_recbole
 from iisan.data.importers.webdataset import WebDatasetImport, import_webdataset
+
+Options = TypeVar("Options", bound=ImportOptions)
 
 
 class ImportTarget(BaseModel):
@@ -50,56 +53,51 @@ def add_to(app: typer.Typer) -> None:
 
 def run_delimited(values: dict[str, Any]) -> None:
     """Two tables, items and interactions: CSV, TSV, JSON Lines or Parquet, plain or gzip."""
-    config = build(DelimitedImport, chosen(values, DelimitedImport))
-    _run(values, lambda output, progress: import_delimited(config, output, progress))
+    _run(values, DelimitedImport, import_delimited)
 
 
 def run_iisan(values: dict[str, Any]) -> None:
     """The layout of the IISAN authors' files: `item<TAB>title`, and `user<TAB>items separated by spaces`."""
-    config = build(IisanImport, chosen(values, IisanImport))
-    _run(values, lambda output, progress: import_iisan(config, output, progress))
+    _run(values, IisanImport, import_iisan)
 
 
 def run_recbole(values: dict[str, Any]) -> None:
     """RecBole's atomic files: `NAME.inter`, or the parts it is split into, and `NAME.item`."""
-    config = build(RecBoleImport, chosen(values, RecBoleImport))
-    _run(values, lambda output, progress: import_recbole(config, output, progress))
+    _run(values, RecBoleImport, import_recbole)
 
 
 def run_movielens(values: dict[str, Any]) -> None:
     """MovieLens from 100K to 32M and latest, as GroupLens publishes it."""
-    config = build(MovieLensImport, chosen(values, MovieLensImport))
-    _run(values, lambda output, progress: import_movielens(config, output, progress))
+    _run(values, MovieLensImport, import_movielens)
 
 
 def run_amazon_2023(values: dict[str, Any]) -> None:
     """Amazon Reviews 2023: reviews or pure-ID files, and the metadata of the items."""
-    config = build(Amazon2023Import, chosen(values, Amazon2023Import))
-    _run(values, lambda output, progress: import_amazon_2023(config, output, progress))
+    _run(values, Amazon2023Import, import_amazon_2023)
 
 
 def run_microlens(values: dict[str, Any]) -> None:
     """MicroLens: pairs, titles and covers."""
-    config = build(MicroLensImport, chosen(values, MicroLensImport))
-    _run(values, lambda output, progress: import_microlens(config, output, progress))
+    _run(values, MicroLensImport, import_microlens)
 
 
 def run_webdataset(values: dict[str, Any]) -> None:
     """WebDataset tar shards with a sample an item, and a table of interactions."""
-    config = build(WebDatasetImport, chosen(values, WebDatasetImport))
-    _run(values, lambda output, progress: import_webdataset(config, output, progress))
+    _run(values, WebDatasetImport, import_webdataset)
 
 
 def run_huggingface(values: dict[str, Any]) -> None:
     """Hugging Face datasets: folders and hub ids, pictures included."""
-    config = build(HuggingFaceImport, chosen(values, HuggingFaceImport))
-    _run(values, lambda output, progress: import_huggingface(config, output, progress))
+    _run(values, HuggingFaceImport, import_huggingface)
 
 
-def _run(values: dict[str, Any], work: Callable[[Path, TaskProgress], Dataset]) -> None:
+def _run(
+    values: dict[str, Any], options: type[Options], work: Callable[[Options, Path, TaskProgress], Dataset]
+) -> None:
+    config = build(options, chosen(values, options))
     target = build(ImportTarget, chosen(values, ImportTarget))
     with TaskProgress() as progress:
-        dataset = work(target.output, progress)
+        dataset = work(config, target.output, progress)
     print_dataset(dataset)
 
 

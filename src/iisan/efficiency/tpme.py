@@ -56,9 +56,9 @@ def tpme(
         ValueError: The lengths differ or are 0, a number is negative or not finite, or the weights do not sum to 1.
     """
     columns = _columns(times, parameters, memories)
-    shares = _shares(weights)
+    check_weights(weights)
     scaled = np.stack([_scaled(column) for column in columns])  # [3, M]
-    return [float(value) for value in shares @ scaled]
+    return [float(value) for value in np.asarray(weights) @ scaled]
 
 
 def tpme_intervals(
@@ -121,12 +121,16 @@ def _columns(*quantities: Sequence[float]) -> list[Column]:
     return columns
 
 
-def _shares(weights: tuple[float, float, float]) -> Column:
+def check_weights(weights: tuple[float, float, float]) -> None:
+    """Checks weights of time, parameters and memory.
+
+    Raises:
+        ValueError: They are not three numbers of at least 0 that sum to 1.
+    """
     if len(weights) != 3 or any(not math.isfinite(weight) or weight < 0 for weight in weights):
         raise ValueError(f"weights are {weights}, not three numbers of at least 0")
     if abs(math.fsum(weights) - 1) > WEIGHT_TOLERANCE:
         raise ValueError(f"weights sum to {math.fsum(weights):g}, not to 1")
-    return np.asarray(weights, dtype=np.float64)
 
 
 def _scaled(column: Column) -> Column:

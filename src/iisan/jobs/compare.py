@@ -18,7 +18,7 @@ from iisan.data.dataset import Dataset
 from iisan.efficiency.measurement import Failure, Measurement, Outcome
 from iisan.efficiency.report import Comparison, compare_outcomes, write_reports
 from iisan.efficiency.report.plots.sheet import require_plotting
-from iisan.efficiency.tpme import PAPER_WEIGHTS
+from iisan.efficiency.tpme import PAPER_WEIGHTS, check_weights
 from iisan.errors import UserError
 from iisan.jobs.compared_methods import ALL_METHODS, method_config
 from iisan.jobs.measure_method import BAD_INPUT, MEASUREMENT, OUT_OF_MEMORY, MeasureJob
@@ -139,8 +139,10 @@ def _check(job: CompareJob) -> None:
         raise UserError(f"method {repeated[0]!r} is named twice", where="methods", how="name each one once")
     for method in job.methods:
         method_config(method, job.preset, job.shared_options())
-    if abs(sum(job.weights) - 1) > 1e-9 or min(job.weights) < 0:
-        raise UserError(f"weights are {job.weights}", where="weights", how="give three numbers that sum to 1")
+    try:
+        check_weights(job.weights)
+    except ValueError as error:
+        raise UserError(str(error), where="weights", how="give three numbers that sum to 1") from error
     try:
         job.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
