@@ -16,8 +16,8 @@ ORDER = [
     "training",
     "evaluation",
     "efficiency",
-    "serving",
     "jobs",
+    "serving",
     "demo",
     "cli",
 ]

@@ -69,3 +69,17 @@ def test_while_the_libraries_are_imported(number: signal.Signals) -> None:
     os.kill(process.pid, number)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err.splitlines()) == (CODES[number], "", [LINE])
+
+
+@pytest.mark.parametrize("number", CODES, ids=lambda number: number.name)
+def test_while_the_interpreter_shuts_down(number: signal.Signals) -> None:
+    at_exit = "atexit.register(lambda: (print('over', flush=True), time.sleep(0.5)))"
+    script = f"import atexit, time; {at_exit}; from iisan.cli.entry import main; main()"
+    command = [sys.executable, "-c", script, "states", "--help"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    while (line := process.stdout.readline()) != "over\n":
+        assert line
+    os.kill(process.pid, number)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (0, "", "")

@@ -20,7 +20,8 @@ class Interruptions:
     """While entered, both signals raise KeyboardInterrupt in the main thread, and none of them is lost.
 
     An exception that is raised while Python runs a finaliser is printed and dropped; a signal at such a moment would go
-    by without effect. It is sent again.
+    by without effect. It is sent again. After it both are ignored: the work is over, and what comes while the
+    interpreter shuts down must not change the exit code that says how it went.
     """
 
     def __init__(self) -> None:
@@ -34,17 +35,18 @@ class Interruptions:
     def __enter__(self) -> Self:
         self._hook = sys.unraisablehook
         sys.unraisablehook = self._unraisable
-        self._before = {signal.SIGTERM: signal.signal(signal.SIGTERM, self._terminate)}
+        signal.signal(signal.SIGTERM, self._terminate)
         if hasattr(signal, "setitimer"):
-            self._before[signal.SIGALRM] = signal.signal(signal.SIGALRM, signal.default_int_handler)
+            signal.signal(signal.SIGALRM, signal.default_int_handler)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
-        sys.unraisablehook = self._hook
         if hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+            signal.signal(signal.SIGALRM, signal.SIG_IGN)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        sys.unraisablehook = self._hook
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
         self._received = signal.SIGTERM
