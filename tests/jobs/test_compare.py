@@ -12,6 +12,7 @@ from iisan.data.dataset import Dataset
 from iisan.errors import UserError
 from iisan.jobs.compare import CompareJob, CompareOutcome, compare_methods
 from tests.conftest import TinyModels
+from tests.report_page import ARGUMENTS, CHROMIUM, SCHEMES, WIDTHS, assert_readable, opened
 
 pytest.importorskip("matplotlib")
 METHODS = ["lora", "iisan-uncached", "iisan", "id", "peft:adalora"]
@@ -69,6 +70,23 @@ def test_reports_are_written_and_agree(compared: tuple[CompareJob, CompareOutcom
     rows = list(csv.DictReader(files["report.csv"].open(encoding="utf-8")))
     assert {row["method"] for row in rows} >= MEASURED
     assert {one["method"] for one in data["methods"]} == MEASURED
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")
+def test_the_report_opens_in_a_browser(compared: tuple[CompareJob, CompareOutcome]) -> None:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
+    report = compared[1].reports[-1]
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        for scheme in SCHEMES:
+            for width in WIDTHS:
+                with opened(browser, report, scheme, width) as page:
+                    assert_readable(page)
+                    table = page.get_by_role("table", name="Methods, lowest TPME first")
+                    rows = table.get_by_role("rowheader").all_inner_texts()
+                    assert set(rows) == MEASURED
+                    assert page.get_by_text("total_step").first.is_visible()
+        browser.close()
 
 
 def test_called_again_nothing_is_measured_anew(compared: tuple[CompareJob, CompareOutcome]) -> None:

@@ -44,8 +44,14 @@ class CompareJob(BaseModel):
     methods: list[str] = Field(list(ALL_METHODS), min_length=1, description="Methods, also peft:NAME")
     epochs: int = Field(3, ge=1, description="Epochs of each method")
     steps: int | None = Field(None, ge=1, description="Steps of each method instead; an epoch's time is scaled up")
-    batch_size: int | None = Field(None, ge=1, description="Histories a step, for all methods; the preset's by default")
-    preset: Preset = Field("default", description="What all methods share unless it is given here")
+    batch_size: int | None = Field(
+        None,
+        ge=1,
+        description="Histories a step, for all methods; by default the preset's",
+    )
+    preset: Preset = Field(
+        "default", description="What is not given here; paper: of each method, what its script in the paper has"
+    )
     max_length: int | None = Field(None, ge=1, description="Longest history; the preset's by default")
     modalities: list[str] | None = Field(None, description="Modalities to use; all by default")
     precision: str | None = Field(None, description="float32, bfloat16 or auto; the preset's by default")

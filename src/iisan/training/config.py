@@ -36,6 +36,9 @@ PAPER: dict[str, Any] = {
     "patience": 10,
     "metric": "HR@10",
 }
+# Where its scripts differ for methods that tune the encoders; encoders' own rates are in `encoder_rates`.
+PAPER_TUNED: dict[str, Any] = {"batch_size": 32, "learning_rate": 4e-4}
+PAPER_FULL: dict[str, Any] = {"batch_size": 32, "learning_rate": 1e-4}
 
 
 class TrainConfig(BaseModel):
@@ -158,7 +161,14 @@ class TrainConfig(BaseModel):
         """The configuration of a preset, with some fields set otherwise.
 
         Args:
-            name: ``"default"`` or ``"paper"``.
+            name: ``"default"`` or ``"paper"``, which has the batch and the learning rate of the method's own script.
             **overrides: Fields to set.
         """
-        return cls(**{**(PAPER if name == "paper" else {}), **overrides})
+        return cls(**{**(_paper(overrides.get("method", "iisan")) if name == "paper" else {}), **overrides})
+
+
+def _paper(method: str) -> dict[str, Any]:
+    """The paper says nothing of frozen and id: they are trained as IISAN is."""
+    if method in ("iisan", "frozen", "id"):
+        return PAPER
+    return {**PAPER, **(PAPER_FULL if method == "full" else PAPER_TUNED)}
