@@ -290,7 +290,7 @@ IMPORTS = [
         "JSON array", table("items.jsonl", '[{"item_id": "a"}]\n'), ("items.jsonl, line 1", "one object on each line")
     ),
     Case("deep JSON", table("items.jsonl", '{"item_id": ' + "[" * 100_000 + "\n"), ("items.jsonl, line 1",)),
-    Case("unknown item", table("log.csv", f"{LOG_HEAD}x,ghost,1\n"), ("log.csv", "'ghost'", "unknown_items=drop")),
+    Case("unknown item", table("log.csv", f"{LOG_HEAD}x,ghost,1\n"), ("log.csv", "'ghost'", "--unknown-items drop")),
     Case("text as time", table("log.csv", f"{LOG_HEAD}x,a,1\nx,b,soon\n"), ("log.csv, line 3", "'soon'")),
     Case("no time", table("log.csv", f"{LOG_HEAD}x,a,\n"), ("log.csv, line 2", "timestamp")),
     Case("time NaN", table("log.csv", f"{LOG_HEAD}x,a,nan\n"), ("log.csv, line 2", "not finite")),

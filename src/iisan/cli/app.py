@@ -26,6 +26,7 @@ from iisan.cli import (
     train,
 )
 from iisan.cli.consoles import messages
+from iisan.cli.flags import in_flags, options_of
 from iisan.errors import FULL, UserError
 
 app = typer.Typer(
@@ -74,7 +75,7 @@ def run() -> int:
         # Not standalone: usage errors and interruptions (for which typer returns 130) are then ours to word.
         code: int | None = app(standalone_mode=False)
     except UserError as error:
-        return _fail(str(error))
+        return _fail(str(_in_flags(error)))
     except TyperException as error:
         return _usage_error(error.format_message())
     except OSError as error:
@@ -83,6 +84,11 @@ def run() -> int:
     if code == INTERRUPTED:
         raise KeyboardInterrupt
     return code or 0
+
+
+def _in_flags(error: UserError) -> UserError:
+    options = options_of(typer.main.get_command(app))
+    return UserError(in_flags(error.what, options), where=error.where, how=in_flags(error.how, options))
 
 
 def _usage_error(message: str) -> int:

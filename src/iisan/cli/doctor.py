@@ -11,14 +11,19 @@ from rich.table import Table
 from rich.text import Text
 
 from iisan.cli.consoles import results
+from iisan.cli.flags import in_flags
 from iisan.cli.options import add_verb, build, chosen
 from iisan.cli.progress import TaskProgress
 from iisan.data.doctor.finding import Finding, Severity
 from iisan.data.doctor.options import DoctorOptions
 from iisan.data.doctor.report import DoctorReport
+from iisan.data.importers.delimited import DelimitedImport
 from iisan.jobs.doctor import DoctorJob, examine_dataset
+from iisan.training.config import TrainConfig
 
 TRAINING_WOULD_BE_WRONG = 1
+# What the doctor advises to set, which may be an option of training or of an import.
+OPTIONS = {*DoctorOptions.model_fields, *TrainConfig.model_fields, *DelimitedImport.model_fields}
 STYLES: dict[Severity, str] = {"error": "red", "warning": "yellow", "ok": ""}
 
 
@@ -86,4 +91,4 @@ def _found(one: Finding) -> str:
 
 def _words(one: Finding) -> str:
     examples = f"\ne.g. {'; '.join(one.examples)}" if one.examples else ""
-    return f"{one.what}{examples}\n→ {one.how}"
+    return f"{in_flags(one.what, OPTIONS)}{examples}\n→ {in_flags(one.how, OPTIONS)}"
