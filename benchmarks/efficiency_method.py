@@ -26,6 +26,7 @@ from iisan.states.encode_items import encode_items
 from iisan.states.live_source import LiveSource
 from iisan.states.sources import StateSource
 from iisan.states.store import HiddenStateStore
+from iisan.states.store_rounding import store_roundings
 from iisan.training.config import TrainConfig
 from iisan.training.device import resolve_device
 from iisan.training.encoder_rates import encoder_rates
@@ -102,7 +103,9 @@ def _source(
     if config.source == "live":
         encoders = load_encoders(folder, scale, "auto", None)
         dtypes = {name: store.manifest.dtype for name, store in stores.items()}
-        return LiveSource(encoders, make_contents(scale), device, dtypes, observer=clock), identities
+        return LiveSource(
+            encoders, make_contents(scale), device, store_roundings(encoders, dtypes), observer=clock
+        ), identities
     return CachedSource(stores, _ids(scale), device=device), identities
 
 

@@ -40,7 +40,7 @@ class RandomSource:
         for name, (n_taps, width) in shapes.items():
             states = torch.randn(n_items, n_taps, width, generator=generator) * (1.0 if scales is None else scales)
             for tap in self.constant[name]:
-                states[:, tap] = states[0, tap]
+                states[:, tap] = states[0, tap].clone()
             absent = list((missing or {}).get(name, []))
             states[absent] = 0
             self.states[name] = states

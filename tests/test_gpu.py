@@ -83,3 +83,56 @@ def test_a_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
     whole = run(tmp_path / "whole", 3)
     run(tmp_path / "parts", 1)
     assert run(tmp_path / "parts", 3) == pytest.approx(whole, rel=1e-4)
+
+
+class ResidentSource:
+    """States that lie on the device as they are on disk."""
+
+    resident = True
+
+    def __init__(self) -> None:
+        inner = toy_source()
+        self.modalities, self.n_items = inner.modalities, inner.n_items
+        self.states = {name: states.to("cuda") for name, states in inner.gather(torch.arange(N_ITEMS)).items()}
+
+    def gather(self, rows: torch.Tensor) -> dict[str, ItemStates]:
+        return {
+            name: ItemStates(
+                [tap if len(tap) == 1 else tap[rows] for tap in states.taps],
+                None if states.available is None else states.available[rows],
+            )
+            for name, states in self.states.items()
+        }
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_graphed_steps_follow_the_steps_one_by_one(tmp_path: Path, precision: str) -> None:
+    config = toy_config(whiten="no", precision=precision, max_epochs=3, dropout=0.0, item_id_dropout=0.0)
+    source, split, found = ResidentSource(), toy_split(), []
+    for graphed in (True, False):
+        torch.manual_seed(0)
+        model = Recommender(recommender_config(config, source.modalities, N_ITEMS)).to("cuda")
+        validate = Validation(source, split, config)
+        trainer = Trainer(model, source, split, config, tmp_path / str(graphed), validate)
+        assert trainer.graphed is not None
+        if not graphed:
+            trainer.graphed = None
+        found.append([record["loss"] for record in trainer.fit().history])
+    assert found[0] == pytest.approx(found[1], rel=1e-3 if precision == "float32" else 0.05)
+
+
+def test_no_step_makes_the_host_wait(tmp_path: Path) -> None:
+    config = toy_config(whiten="no")
+    source, split = ResidentSource(), toy_split()
+    model = Recommender(recommender_config(config, source.modalities, N_ITEMS)).to("cuda").train()
+    trainer = Trainer(model, source, split, config, tmp_path, Validation(source, split, config))
+    assert trainer.graphed is not None
+    batches = list(trainer.order.batches(0))
+    trainer._train_on(batches[0])  # records
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for batch in batches:
+            trainer._train_on(batch)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

@@ -18,6 +18,7 @@ from iisan.models.reference_checkpoint import from_reference, reference_config, 
 from iisan.states.sources import ItemStates
 from iisan.training.batch_items import BatchItems
 from iisan.training.losses.in_batch import in_batch_loss
+from iisan.training.losses.own_items import own_items
 
 FOLDER = Path(os.environ.get("IISAN_PARITY_DIR", Path(__file__).parents[2] / "shared" / "parity"))
 FILES = sorted(FOLDER.glob("*.safetensors"))
@@ -92,14 +93,14 @@ def test_loss_and_gradients(golden: Golden, model: Recommender, states: dict[str
     model.zero_grad()
     items, user_states = model(distinct, batch.rows, batch.inputs)
     owners, positions = batch.predicted.nonzero(as_tuple=True)
+    targets = batch.slots[:, 1:][owners, positions] - 1
     loss = in_batch_loss(
         user_states[owners, positions],
-        batch.slots[:, 1:][owners, positions] - 1,
-        owners,
+        targets,
         items,
         golden.inputs["item_popularity"][rows].log(),
         batch.counts,
-        batch.own,
+        own_items(batch.slots, owners, targets),
     )
     close(loss.reshape(1), golden.outputs["loss"].reshape(1))
     loss.backward()

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iisan.data import EpochOrder
+from iisan.data.epoch_order import with_next
 from iisan.errors import UserError
 
 
@@ -40,3 +41,12 @@ def test_epochs_and_seeds_differ() -> None:
 def test_refuses_what_makes_no_epoch(wrong: tuple[int, int, int]) -> None:
     with pytest.raises(UserError, match="no epoch"):
         EpochOrder(*wrong)
+
+
+@pytest.mark.parametrize("n", [0, 1, 7])
+def test_each_batch_comes_with_the_one_after_it(n: int) -> None:
+    batches = list(EpochOrder(n, 3, 0).batches(0))
+    pairs = list(with_next(iter(batches)))
+    assert [batch.tolist() for batch, _ in pairs] == [batch.tolist() for batch in batches]
+    following = [None if batch is None else batch.tolist() for _, batch in pairs]
+    assert following == [*(batch.tolist() for batch in batches[1:]), None][: len(batches)]

@@ -216,3 +216,22 @@ def test_32_bits_are_read_where_they_hold_16(tmp_path: Path) -> None:
         Image.fromarray(np.array([[0, value]], dtype=np.int32)).save(tmp_path / "x.tiff")
         with pytest.raises(UserError, match=r"x\.tiff.*32-bit pixels of unknown range"):
             decode_image(tmp_path / "x.tiff")
+
+
+def test_a_large_jpeg_is_decoded_no_smaller_than_asked(tmp_path: Path) -> None:
+    picture = Image.linear_gradient("L").convert("RGB").resize((1600, 1200))
+    picture.save(tmp_path / "large.jpg", quality=95)
+    reduced = decode_image(tmp_path / "large.jpg", at_least=448)
+    assert reduced.size == (800, 600)
+    whole = decode_image(tmp_path / "large.jpg").resize((224, 224))
+    assert np.abs(np.asarray(reduced.resize((224, 224)), dtype=int) - np.asarray(whole, dtype=int)).max() <= 2
+    assert decode_image(tmp_path / "large.jpg", at_least=1000).size == (1600, 1200)
+    picture.save(tmp_path / "large.png")
+    assert decode_image(tmp_path / "large.png", at_least=100).size == (1600, 1200)
+
+
+def test_a_reduced_jpeg_is_turned_as_its_exif_says(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (1600, 1200), "red").save(tmp_path / "turned.jpg", exif=exif)
+    assert decode_image(tmp_path / "turned.jpg", at_least=448).size == (600, 800)

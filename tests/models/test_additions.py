@@ -20,9 +20,11 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from iisan.errors import UserError
+from iisan.models.added_facts import AddedFacts
 from iisan.models.added_items import AddedItems
 from iisan.models.additions import Additions
 from iisan.models.item_table import ItemTable
+from iisan.models.picture_store import PictureStore
 
 D = 3
 
@@ -407,3 +409,74 @@ def test_a_table_of_before_there_were_additions_is_read(model: Path) -> None:
     assert (loaded(model).hashes, loaded(model).removed.any().item()) == ({}, False)
     Additions(model).append(added(["n"], 1.0))
     assert loaded(model).hashes == {"text": ["", "", "", "", "1.0"]}
+
+
+FACTS = AddedFacts("0" * 64, {"color": "röd", "size": ""})
+
+
+def with_facts(ids: list[str], facts: dict[int, AddedFacts]) -> AddedItems:
+    plain = added(ids, 1.0)
+    return AddedItems.new(ids, plain.titles, plain.embeddings, plain.hashes, facts)
+
+
+def test_facts_last_as_long_as_what_they_are_of(model: Path) -> None:
+    journal = Additions(model)
+    journal.append(with_facts(["x", "b0", "y"], {0: FACTS, 2: AddedFacts(attributes={"color": "blue"})}))
+    facts = loaded(model).facts
+    rows = {one: loaded(model).row(one) for one in ("x", "b0", "y")}
+    assert {one: facts[row] for one, row in rows.items() if row is not None} == {
+        "x": FACTS,
+        "b0": AddedFacts(),
+        "y": AddedFacts(None, {"color": "blue"}),
+    }
+    journal.append(added(["y"], 2.0))
+    journal.remove(["x"], D)
+    after = loaded(model)
+    assert [after.facts[row] for row in rows.values() if row is not None] == [AddedFacts()] * 3
+    journal.append(with_facts(["x"], {0: FACTS}))
+    loaded(model).save(model)
+    Additions(model).drop_absorbed(loaded(model).last_addition)
+    assert not (model / "additions").exists()
+    # The empty ones too: a replaced item must not get back what a dataset says of what it was before.
+    assert loaded(model).facts == {rows["x"]: FACTS, rows["b0"]: AddedFacts(), rows["y"]: AddedFacts()}
+
+
+def test_a_table_without_facts_has_no_columns_for_them(model: Path) -> None:
+    columns = {"picture", "attributes"}
+    assert not columns & set(pq.read_schema(model / "items.parquet").names)
+    Additions(model).append(added(["x"], 1.0))
+    assert not columns & set(pq.read_schema(model / "additions" / "000001.parquet").names)
+
+
+def test_pictures_that_items_have_go_with_a_saved_table(
+    model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = [digit * 64 for digit in "0123"]
+    for name in names[:3]:
+        PictureStore(model).keep(name, name.encode())
+    facts = {at: AddedFacts(picture=names[at]) for at in (0, 1, 3)}
+    Additions(model).append(with_facts(["x", "y", "none", "lost"], facts))
+    Additions(model).append(added(["y"], 2.0))
+    loaded(model).save(model)
+    assert {path.name for path in (model / "pictures").iterdir()} == {f"{name}.jpg" for name in names[:3]}
+    (tmp_path / "other").mkdir()
+    loaded(model).save(tmp_path / "other")
+    saved = ItemTable.load(tmp_path / "other")
+    assert saved is not None
+    assert [path.name for path in (tmp_path / "other" / "pictures").iterdir()] == [f"{names[0]}.jpg"]
+    assert (tmp_path / "other" / "pictures" / f"{names[0]}.jpg").read_bytes() == names[0].encode()
+    assert "1 pictures of added items are missing" in caplog.text
+    saved.save(tmp_path / "other")
+    assert saved.pictures is not None
+    assert saved.pictures.find(names[0]) is not None
+
+
+@pytest.mark.parametrize("value", ["[]", '{"color": 1}', "no json", '{"color"'])
+def test_damaged_attributes_are_one_line(model: Path, value: str) -> None:
+    Additions(model).append(with_facts(["x"], {0: FACTS}))
+    path = model / "additions" / "000001.parquet"
+    read = pq.read_table(path)
+    at = read.column_names.index("attributes")
+    pq.write_table(read.set_column(at, "attributes", pa.array([value])), path)
+    with pytest.raises(UserError, match="cannot be read"):
+        loaded(model)

@@ -16,6 +16,7 @@ from iisan.states.encode_items import encode_items
 from iisan.states.live_source import LiveSource
 from iisan.states.sources import ModalityShape, StateSource
 from iisan.states.store import HiddenStateStore
+from iisan.states.store_rounding import store_roundings
 from tests.conftest import TinyModels
 from tests.tiny_encoders import texts
 
@@ -34,7 +35,8 @@ def test_numbers_are_rounded_as_a_store_rounds_them(
     encode_items(encoder, ids, contents, tmp_path / "text", dtype=dtype)
     cached = CachedSource({"text": HiddenStateStore.open(tmp_path / "text")}, ids)
     told: list[tuple[str, int]] = []
-    live = LiveSource({"text": encoder}, {"text": contents}, "cpu", {"text": dtype}, lambda *one: told.append(one))
+    roundings = store_roundings({"text": encoder}, {"text": dtype})
+    live = LiveSource({"text": encoder}, {"text": contents}, "cpu", roundings, lambda *one: told.append(one))
     rows = torch.tensor([5, 2, 0, 1, 3, 4])
     stored, computed = cached.gather(rows)["text"], live.gather(rows)["text"]
     assert stored.available is not None

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from iisan.training.batch_items import BatchItems
 from iisan.training.losses.in_batch import in_batch_loss
+from iisan.training.losses.own_items import own_items
 
 
 def slow_loss(windows: Tensor, embeddings: Tensor, user_states: Tensor, log_popularity: Tensor) -> Tensor:
@@ -58,14 +59,14 @@ def test_loss_and_gradients_equal_the_slow_reference(windows: Tensor, seed: int)
 
     batch = BatchItems.of(windows)
     owners, positions = batch.predicted.nonzero(as_tuple=True)
+    targets = batch.slots[:, 1:][owners, positions] - 1
     loss = in_batch_loss(
         user_states[owners, positions],
-        batch.slots[:, 1:][owners, positions] - 1,
-        owners,
+        targets,
         embeddings[batch.rows + 1],
         log_popularity[batch.rows + 1],
         batch.counts.double(),
-        batch.own,
+        own_items(batch.slots, owners, targets),
     )
     torch.testing.assert_close(loss, expected)
     for ours, theirs in zip(torch.autograd.grad(loss, [embeddings, user_states]), wanted, strict=True):
@@ -81,15 +82,14 @@ def test_distinct_items_put_the_batch_together_again(windows: Tensor) -> None:
     assert len(set(batch.rows.tolist())) == len(batch.rows)
     for column, row in enumerate(batch.rows.tolist()):
         assert batch.counts[column] == (windows == row + 1).sum()
-        assert batch.own[:, column].tolist() == (windows == row + 1).any(dim=1).tolist()
 
 
 def test_a_batch_of_one_user_has_only_the_target() -> None:
     batch = BatchItems.of(torch.tensor([[1, 2, 3]]))
     states = torch.randn(2, 4, requires_grad=True)
-    loss = in_batch_loss(
-        states, torch.tensor([1, 2]), torch.tensor([0, 0]), torch.randn(3, 4), torch.zeros(3), batch.counts, batch.own
-    )
+    targets = torch.tensor([1, 2])
+    own = own_items(batch.slots, torch.tensor([0, 0]), targets)
+    loss = in_batch_loss(states, targets, torch.randn(3, 4), torch.zeros(3), batch.counts, own)
     loss.backward()
     assert loss.item() == 0
     assert math.isfinite(states.grad.sum().item())

@@ -156,6 +156,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None
         ({"item_updates": "all"}, 29, False),
         ({"item_updates": "batch"}, 30, True),
         ({"loss": "full_softmax"}, 29, False),
+        ({"loss": "sampled_softmax", "negatives": 4}, 29, True),
         ({"item_ids": False}, 29, False),
     ],
 )

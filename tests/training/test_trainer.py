@@ -19,7 +19,7 @@ from iisan.training.trainer import BEST, LAST, METRICS, Trainer, TrainResult
 from tests.toy_run import N_ITEMS, toy_config, toy_source, toy_trainer
 
 REPOSITORY = Path(__file__).parents[2]
-LOSSES = ["in_batch", "full_softmax"]
+LOSSES = ["in_batch", "full_softmax", "sampled_softmax"]
 # Far beyond what float32 holds after a step or two.
 EXPLODING = 1e30
 
@@ -314,7 +314,7 @@ def test_training_needs_a_user_with_two_training_items(tmp_path: Path) -> None:
         Trainer(model, toy_source(), leave_one_out(log, min_interactions=3), config, tmp_path, lambda model: {})
 
 
-@pytest.mark.parametrize("loss", ["in_batch", "full_softmax"])
+@pytest.mark.parametrize("loss", LOSSES)
 def test_bfloat16_products_learn_as_float32_ones_do(tmp_path: Path, loss: str) -> None:
     losses = {}
     for precision in ("float32", "bfloat16"):

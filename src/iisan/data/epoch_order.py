@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,3 +55,14 @@ class EpochOrder:
         order = np.random.default_rng([self.seed, epoch]).permutation(self.n)
         for step in range(start, self.n_batches):
             yield order[step * self.batch_size : (step + 1) * self.batch_size]
+
+
+def with_next(batches: Iterable[Rows]) -> Iterator[tuple[Rows, Rows | None]]:
+    """Yield each batch together with the one after it; None after the last."""
+    last: Rows | None = None
+    for batch in batches:
+        if last is not None:
+            yield last, batch
+        last = batch
+    if last is not None:
+        yield last, None

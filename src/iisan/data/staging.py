@@ -6,7 +6,8 @@ import contextlib
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -17,27 +18,50 @@ from iisan.errors import UserError, unwritable
 logger = logging.getLogger(__name__)
 
 
-def check_output(output: Path, *, overwrite: bool) -> None:
-    """Check that a dataset may be put at ``output``; an empty folder may be filled.
+@dataclass(frozen=True)
+class FolderKind:
+    """A kind of folder that may be replaced by another of its kind.
+
+    Attributes:
+        name: What it is, in a sentence.
+        work: What makes it, in a sentence.
+        is_one: Whether a folder is of this kind.
+    """
+
+    name: str
+    work: str
+    is_one: Callable[[Path], bool]
+
+
+DATASET = FolderKind("dataset", "import", lambda folder: (folder / MANIFEST_FILE).is_file())
+
+
+def check_output(output: Path, *, overwrite: bool, kind: FolderKind = DATASET) -> None:
+    """Check that a folder of some kind may be put at ``output``; an empty folder may be filled.
 
     Raises:
-        UserError: Something is there that must not be replaced: a dataset without ``overwrite``, or anything else.
+        UserError: Something is there that must not be replaced: one of that kind without ``overwrite``, or anything
+            else.
     """
     if not output.exists() and not output.is_symlink():
         return
     if output.is_symlink() or not output.is_dir():
         raise UserError("the output exists and is not a folder", where=str(output), how="choose another name")
-    if (output / MANIFEST_FILE).is_file():
+    if kind.is_one(output):
         if not overwrite:
-            raise UserError("the dataset exists already", where=str(output), how="choose another name or overwrite it")
+            raise UserError(
+                f"the {kind.name} exists already", where=str(output), how="choose another name or overwrite it"
+            )
     elif any(output.iterdir()):
         raise UserError(
-            "the output folder holds something that is not a dataset", where=str(output), how="choose another name"
+            f"the output folder holds something that is not a {kind.name}",
+            where=str(output),
+            how="choose another name",
         )
 
 
 @contextlib.contextmanager
-def staged_folder(output: Path, *, overwrite: bool) -> Iterator[Path]:
+def staged_folder(output: Path, *, overwrite: bool, kind: FolderKind = DATASET) -> Iterator[Path]:
     """Yield an empty folder beside ``output`` that takes its place at the end of a block without error.
 
     After an error nothing is left. What a kill leaves is hidden, and the next call for the same output removes it (or,
@@ -47,30 +71,30 @@ def staged_folder(output: Path, *, overwrite: bool) -> Iterator[Path]:
         UserError: See :func:`check_output`; or the place cannot be written to; or another process is writing there.
     """
     output = Path(os.path.abspath(output))  # noqa: PTH100  (resolve() would follow a link at the output itself)
-    check_output(output, overwrite=overwrite)
+    check_output(output, overwrite=overwrite, kind=kind)
     _create(output.parent)
-    with _held(output):
+    with _held(output, kind):
         partial, old = _sibling(output, "partial"), _sibling(output, "old")
-        _clear_leftovers(output, partial, old)
-        check_output(output, overwrite=overwrite)
+        _clear_leftovers(output, partial, old, kind)
+        check_output(output, overwrite=overwrite, kind=kind)
         try:
             _create(partial)
             yield partial
-            check_output(output, overwrite=overwrite)
-            _swap_in(partial, output, old)
+            check_output(output, overwrite=overwrite, kind=kind)
+            _swap_in(partial, output, old, kind)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def _held(output: Path) -> Iterator[None]:
+def _held(output: Path, kind: FolderKind) -> Iterator[None]:
     """Hold the place for one writer; the system lets go of it when the writer is killed."""
     path = _sibling(output, "lock")
     lock = FileLock(path, timeout=0)
     try:
         lock.acquire()
     except Timeout:
-        raise UserError("another import is writing there", where=str(output), how="wait for it to end") from None
+        raise UserError(f"another {kind.work} is writing there", where=str(output), how="wait for it to end") from None
     except OSError as error:
         raise _unwritable(path.parent, error) from error
     try:
@@ -97,9 +121,9 @@ def _sibling(output: Path, role: str) -> Path:
     return output.parent / f".{output.name}.{role}"
 
 
-def _swap_in(partial: Path, output: Path, old: Path) -> None:
+def _swap_in(partial: Path, output: Path, old: Path, kind: FolderKind) -> None:
     try:
-        if (output / MANIFEST_FILE).is_file():
+        if output.is_dir() and kind.is_one(output):
             output.rename(old)
         partial.replace(output)
     except BaseException:  # An interruption too must not leave the place empty.
@@ -109,12 +133,12 @@ def _swap_in(partial: Path, output: Path, old: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _clear_leftovers(output: Path, partial: Path, old: Path) -> None:
+def _clear_leftovers(output: Path, partial: Path, old: Path, kind: FolderKind) -> None:
     """Deal with what a killed run left; only the holder of the lock may."""
     if old.exists() and not output.exists():
-        logger.warning("%s put back: an import was killed while replacing it", output)
+        logger.warning("%s put back: an %s was killed while replacing it", output, kind.work)
         old.rename(output)
     for path in (partial, old):
         if path.exists():
-            logger.warning("%s removed: an import that was killed left it", path)
+            logger.warning("%s removed: an %s that was killed left it", path, kind.work)
             shutil.rmtree(path)

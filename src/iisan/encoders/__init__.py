@@ -1,8 +1,8 @@
 """Frozen foundation models by modality: media in, one vector per tapped layer out."""
 
+from iisan.data.decode import decode_image
 from iisan.encoders.config import EncoderConfig
 from iisan.encoders.constant_taps import find_constant_taps
-from iisan.encoders.decode import decode_image
 from iisan.encoders.encoder import Batch, Encoder
 from iisan.encoders.image import ImageEncoder
 from iisan.encoders.load import load_encoder

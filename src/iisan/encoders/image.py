@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from iisan.data.decode import decode_image
 from iisan.encoders.config import EncoderConfig
-from iisan.encoders.decode import decode_image
 from iisan.encoders.encoder import Batch
 from iisan.encoders.foundation import load_foundation, reading, resolve_device, resolve_dtype
-from iisan.encoders.image_processor import load_processor
+from iisan.encoders.image_processor import load_processor, resized_side
 from iisan.encoders.model_files import ModelFiles
 from iisan.encoders.prefetch import prefetch
 from iisan.encoders.tapped_states import check_states, pooled_taps
@@ -23,7 +24,12 @@ from iisan.encoders.taps import resolve_taps
 from iisan.errors import UserError
 
 # Part of the identity: a change of `decode_image` that changes pixels must change it
-DECODER = "first frame, exif orientation, white behind transparency of 1 to 16 bits, rgb8"
+DECODER = (
+    "first frame, exif orientation, white behind transparency of 1 to 16 bits, rgb8, "
+    "jpeg decoded at no less than twice the size"
+)
+# Batches decoded at once, and waiting, at most
+MOST_DECODERS = 8
 
 Picture = Path | str | Image.Image
 
@@ -32,6 +38,10 @@ class ImageEncoder:
     """A frozen vision model or vision tower; see `iisan.encoders.encoder.Encoder` for the attributes.
 
     "first" is the class token, "mean" the mean over all tokens of the layer, class and register tokens included.
+
+    Attributes:
+        at_least: What pictures are decoded with (see :func:`~iisan.data.decode.decode_image`). One that somebody else
+            decodes gives the same states if that is done with this too.
 
     Args:
         config: What to load, with ``kind="image"``.
@@ -47,6 +57,10 @@ class ImageEncoder:
         self.compute_dtype = resolve_dtype(config.dtype, self.device)
         self.module: nn.Module = load_foundation(files.folder, "image", self.compute_dtype, files.name).to(self.device)
         self._processor, preprocessing = load_processor(files, config.image_size)
+        # Scaling down to half the size or less loses what a smaller decoding lost before.
+        self.at_least = None if (side := resized_side(preprocessing)) is None else 2 * side
+        # Where the model has a device of its own, the cores are free to decode.
+        self._decoders = 1 if self.device.type == "cpu" else min(MOST_DECODERS, os.cpu_count() or 1)
         # models that interpolate their position embedding only when asked say so in their signature
         asks = "interpolate_pos_encoding" in inspect.signature(self.module.forward).parameters
         self._forward_options: dict[str, Any] = {"interpolate_pos_encoding": True} if asks else {}
@@ -76,7 +90,7 @@ class ImageEncoder:
         Raises:
             UserError: A file is no readable picture; it is named.
         """
-        pictures = [decode_image(content) for content in contents]
+        pictures = [decode_image(content, self.at_least) for content in contents]
         return {"pixel_values": self._processor(images=pictures, return_tensors="pt")["pixel_values"]}
 
     def forward_taps(self, batch: Batch) -> Tensor:
@@ -87,7 +101,7 @@ class ImageEncoder:
         return pooled_taps(self._hidden_states(batch), None, self.taps, self.config.pooling)
 
     def encode(self, contents: Sequence[Picture], on_batch: Callable[[int], None] | None = None) -> Tensor:
-        """Encode any number of pictures; the next batch is decoded while the model works on this one.
+        """Encode any number of pictures; the next ones are decoded while the model works on a batch.
 
         Args:
             contents: ``n`` files or open pictures.
@@ -103,7 +117,7 @@ class ImageEncoder:
         size = self.config.batch_size
         parts = [contents[start : start + size] for start in range(0, len(contents), size)]
         done = 0
-        for batch in prefetch(self.prepare, parts):
+        for batch in prefetch(self.prepare, parts, self._decoders):
             with torch.inference_mode():
                 taps = self.forward_taps(batch).float().cpu()
             out[done : done + len(taps)] = taps

@@ -50,6 +50,17 @@ def load_processor(files: ModelFiles, image_size: int | None) -> tuple[Any, dict
     return processor, {key: _plain(settings[key]) for key in PIXEL_SETTINGS if settings.get(key) is not None}
 
 
+def resized_side(settings: dict[str, Any]) -> int | None:
+    """The longest side that a picture's shorter one is scaled to, None where pictures keep their size.
+
+    Args:
+        settings: As of :func:`load_processor`.
+    """
+    sides = [settings.get("size", {}).get(name) for name in ("height", "width", "shortest_edge")]
+    known = [side for side in sides if side is not None]
+    return max(known) if settings.get("do_resize") and known else None
+
+
 def _resize(processor: Any, side: int) -> None:
     square = {"height": side, "width": side}
     crop = processor.crop_size if getattr(processor, "do_center_crop", None) else None

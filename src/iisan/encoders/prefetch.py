@@ -1,25 +1,30 @@
-"""Prepare the next batch while this one is worked on."""
+"""Prepare the next batches while one is worked on."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 Part = TypeVar("Part")
 Prepared = TypeVar("Prepared")
 
 
-def prefetch(prepare: Callable[[Part], Prepared], parts: Sequence[Part]) -> Iterator[Prepared]:
-    """Yield ``prepare(part)`` for each part, in order, one part ahead on a thread.
+def prefetch(prepare: Callable[[Part], Prepared], parts: Sequence[Part], workers: int = 1) -> Iterator[Prepared]:
+    """Yield ``prepare(part)`` for each part, in order, `workers` parts ahead, a thread each.
 
     An exception of `prepare` is raised when its part is due.
     """
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="prefetch") as pool:
-        ahead = pool.submit(prepare, parts[0]) if parts else None
-        for following in [*parts[1:], None]:
-            if ahead is None:
-                return
-            prepared = ahead.result()
-            ahead = pool.submit(prepare, following) if following is not None else None
-            yield prepared
+    ahead: deque[Future[Prepared]] = deque()
+    with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="prefetch") as pool:
+        try:
+            for part in parts:
+                ahead.append(pool.submit(prepare, part))
+                if len(ahead) > workers:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:  # whoever stops early does not wait for what nobody wants any more
+            for future in ahead:
+                future.cancel()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from iisan.errors import UserError
+from iisan.models.added_facts import AddedFacts, fact_columns, facts_of
 
 VERSION = 1
 _VERSION_KEY, _MODEL_KEY = b"iisan.additions.version", b"iisan.additions.model"
@@ -32,6 +33,7 @@ class AddedItems:
         recommendable: ``[n]`` bool, False for items that must not be offered.
         removed: ``[n]`` bool, True where the item is taken back: it may stand in histories and is never offered.
         hashes: Content hash of each item by modality, None where it lacks the modality.
+        facts: Facts about items, by position.
     """
 
     item_ids: Sequence[str]
@@ -40,6 +42,7 @@ class AddedItems:
     recommendable: Tensor
     removed: Tensor
     hashes: Mapping[str, Sequence[str | None]]
+    facts: Mapping[int, AddedFacts] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.item_ids)
@@ -51,10 +54,11 @@ class AddedItems:
         titles: Sequence[str | None],
         embeddings: Tensor,
         hashes: Mapping[str, Sequence[str | None]],
+        facts: Mapping[int, AddedFacts] | None = None,
     ) -> AddedItems:
         """Items that are to be offered."""
         offered = torch.ones(len(item_ids), dtype=torch.bool)
-        return cls(item_ids, titles, embeddings, offered, ~offered, hashes)
+        return cls(item_ids, titles, embeddings, offered, ~offered, hashes, facts or {})
 
     @classmethod
     def removal(cls, item_ids: Sequence[str], dim: int) -> AddedItems:
@@ -78,6 +82,7 @@ def write_added(path: Path, items: AddedItems, model: str) -> None:
         "recommendable": pa.array(items.recommendable.cpu().numpy(), pa.bool_()),
         "removed": pa.array(items.removed.cpu().numpy(), pa.bool_()),
         **hash_columns({name: pa.array(values, pa.string()) for name, values in items.hashes.items()}),
+        **fact_columns({at: one for at, one in items.facts.items() if one}, len(items)),
         "embedding": pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1), pa.float32()), values.shape[1]),
     }
     metadata = {_VERSION_KEY: str(VERSION).encode(), _MODEL_KEY: model.encode()}
@@ -118,9 +123,10 @@ def read_added(path: Path, model: str, dim: int) -> AddedItems:
     )
     try:
         hashes = {name: column.to_pylist() for name, column in hashes_of(table).items()}
+        facts = facts_of(table)
     except ValueError as error:
         raise _damaged(path, str(error)) from error
-    return AddedItems(item_ids, table["title"].to_pylist(), embeddings, recommendable, removed, hashes)
+    return AddedItems(item_ids, table["title"].to_pylist(), embeddings, recommendable, removed, hashes, facts)
 
 
 def ids_of(path: Path, model: str) -> pa.ChunkedArray:

@@ -29,6 +29,10 @@ _LOCK = ".additions.lock"
 _SCRATCH = ".additions.scratch"
 
 
+class JournalHeldError(UserError):
+    """Another process is writing to the journal."""
+
+
 class Additions:
     """The journal of one model folder; one process writes at a time, readers need no lock.
 
@@ -45,19 +49,23 @@ class Additions:
         self._known: tuple[tuple[int, int], str] | None = None
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self, wait: float = 0.0) -> Iterator[None]:
         """Holds the journal for one writer, against other processes and other threads; may be nested.
 
+        Args:
+            wait: For how many seconds another one that is adding is waited for.
+
         Raises:
-            UserError: Another one is adding, or the folder cannot be written.
+            JournalHeldError: Another one is adding, for longer than that.
+            UserError: The folder cannot be written.
         """
         if self._lock.is_locked:
             yield
             return
         try:
-            self._lock.acquire()
+            self._lock.acquire(timeout=wait)
         except Timeout:
-            raise UserError(
+            raise JournalHeldError(
                 "another process is adding items to this model", where=str(self.model), how="wait until it is done"
             ) from None
         except OSError as error:

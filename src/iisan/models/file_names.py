@@ -7,3 +7,6 @@ WEIGHTS = "model.safetensors"
 ITEMS = "items.parquet"
 EMBEDDINGS = "item_embeddings.safetensors"
 ADDITIONS = "additions"
+PICTURES = "pictures"
+# What training changed of the encoders, a folder for each modality.
+TUNED_ENCODERS = "encoders"

@@ -49,22 +49,21 @@ class ModalityGate(nn.Module):
         return torch.softmax(torch.cat([self.logits, last], dim=1) / self.temperature, dim=1)
 
 
-def shares_of_available(shares: Tensor, available: Sequence[Tensor | None]) -> list[Tensor]:
+def shares_of_available(shares: Tensor, available: Sequence[Tensor | None]) -> Tensor:
     """Gives the share of a missing modality to those that an item has.
 
     Args:
-        shares: ``[M]``, one row of :class:`ModalityGate`'s output.
+        shares: ``[K, M]``, :class:`ModalityGate`'s output.
         available: For each modality a boolean ``[n]``, or None where every item has it.
 
     Returns:
-        For each modality a scalar (nothing is missing) or ``[n, 1]``; over the modalities they sum to 1 for each item
-        that has at least one and to 0 for an item that has none.
+        `shares` where nothing is missing, else ``[K, M, n, 1]``; over the modalities they sum to 1 for each item that
+        has at least one and to 0 for an item that has none.
     """
     masks = [mask for mask in available if mask is not None]
     if not masks:
-        return list(shares.unbind())
+        return shares
     full = torch.ones_like(masks[0])
-    present = torch.stack([full if mask is None else mask for mask in available], dim=1)  # [n, M]
-    weighted = present * shares  # [n, M]
-    weighted = weighted / weighted.sum(dim=1, keepdim=True).clamp_min(torch.finfo(weighted.dtype).tiny)
-    return list(weighted.unsqueeze(2).unbind(dim=1))
+    present = torch.stack([full if mask is None else mask for mask in available])  # [M, n]
+    weighted = (shares.unsqueeze(2) * present).unsqueeze(3)  # [K, M, n, 1]
+    return weighted / weighted.sum(dim=1, keepdim=True).clamp_min(torch.finfo(weighted.dtype).tiny)

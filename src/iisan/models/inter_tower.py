@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from iisan.models.dtl import DTL
 from iisan.models.gate import ModalityGate, shares_of_available
-from iisan.models.sanb import SANB, Activation
+from iisan.models.sanb import SANB, Activation, sanbs
+from iisan.models.tower_pass import leading_constant, run_shared
 
 
 class InterTower(nn.Module):
@@ -52,25 +53,18 @@ class InterTower(nn.Module):
         Returns:
             The last block's output, ``[n, D]`` with ``D`` the narrowest width.
         """
-        masks = list(available.values())
         columns = [self._aligned(name, modality_taps) for name, modality_taps in taps.items()]
-        mixed = [
-            sum_weighted(row, shares_of_available(shares, masks))
-            for shares, row in zip(self.gate().unbind(), zip(*columns, strict=True), strict=True)
-        ]
-        hidden: Tensor = self.blocks[0](mixed[0])
-        for block, taps_mixed in zip(self.blocks[1:], mixed[1:], strict=True):
-            hidden = block(hidden + taps_mixed)
+        rows = list(zip(*columns, strict=True))  # [K][M]
+        shares = shares_of_available(self.gate(), list(available.values()))
+        blocks = sanbs(self.blocks)
+        hidden: Tensor = rows[0][0].new_zeros(1, self.width)
+        # Shares that differ from item to item make what is constant differ as well.
+        n_constant = leading_constant(rows) if shares.dim() == 2 else 0
+        for start, stop in ((0, n_constant), (n_constant, len(blocks))):
+            if start < stop:
+                hidden = run_shared(blocks[start:stop], hidden, rows[start:stop], shares[start:stop])
         return hidden
 
     def _aligned(self, name: str, taps: Sequence[Tensor]) -> list[Tensor]:
         last = list(taps)[-self.n_blocks :]
         return self.dtl[name](last) if name in self.dtl else last
-
-
-def sum_weighted(parts: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
-    """Sums ``weight · part`` over the modalities, broadcast over rows."""
-    total = weights[0] * parts[0]
-    for part, weight in zip(parts[1:], weights[1:], strict=True):
-        total = total + weight * part
-    return total

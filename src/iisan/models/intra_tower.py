@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from iisan.models.gate import LayerGate
-from iisan.models.sanb import SANB, Activation
+from iisan.models.sanb import SANB, Activation, sanbs
+from iisan.models.tower_pass import leading_constant, run_gated
 
 
 class IntraTower(nn.Module):
@@ -40,13 +40,11 @@ class IntraTower(nn.Module):
         Returns:
             The last block's output, ``[n, D]`` (``[1, D]`` if all taps are constant).
         """
-        gates = self.gate().unbind()
-        hidden = self.blocks[0](gates[0] * taps[0])
-        for block, gate, tap in zip(self.blocks[1:], gates[1:], taps[1:], strict=True):
-            hidden = block(torch.lerp(hidden, tap, gate) if hidden.shape == tap.shape else mix(hidden, tap, gate))
-        return hidden  # type: ignore[no-any-return]
-
-
-def mix(hidden: Tensor, tap: Tensor, gate: Tensor) -> Tensor:
-    """``gate · tap + (1 − gate) · hidden``, broadcast over rows."""
-    return gate * tap + (1 - gate) * hidden
+        gates = self.gate()
+        blocks = sanbs(self.blocks)
+        hidden = taps[0].new_zeros(1, taps[0].shape[1])
+        n_constant = leading_constant([[tap] for tap in taps])
+        for start, stop in ((0, n_constant), (n_constant, len(blocks))):
+            if start < stop:
+                hidden = run_gated(blocks[start:stop], hidden, taps[start:stop], gates[start:stop])
+        return hidden

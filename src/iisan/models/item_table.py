@@ -15,9 +15,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from iisan.errors import UserError
+from iisan.models.added_facts import AddedFacts, fact_columns, facts_of
 from iisan.models.added_items import AddedItems, hash_columns, hashes_of
 from iisan.models.additions import ABSORBED_KEY, Additions
 from iisan.models.file_names import EMBEDDINGS, ITEMS
+from iisan.models.picture_store import PictureStore
 from iisan.states.atomic import replacing
 from iisan.states.tensor_file import save_tensors
 
@@ -37,6 +39,9 @@ class ItemTable:
         hashes: Content hash of each item by modality, None where it lacks the modality; empty where none were recorded.
         removed: ``[N]`` bool, True for items that were taken back; none by default.
         last_addition: Number of the last addition (see :class:`~iisan.models.additions.Additions`) that is in here.
+        facts: Facts about items that were added, by row; empty ones where an item was added or taken back without any.
+        row_of: Row of each id, where the caller has it already: to make it of a million ids halts all other threads.
+        pictures: Where the pictures are that `facts` name; None where that is not known.
     """
 
     def __init__(
@@ -48,6 +53,9 @@ class ItemTable:
         hashes: Mapping[str, Sequence[str | None] | pa.ChunkedArray] | None = None,
         removed: Tensor | None = None,
         last_addition: int = 0,
+        facts: Mapping[int, AddedFacts] | None = None,
+        row_of: dict[str, int] | None = None,
+        pictures: PictureStore | None = None,
     ) -> None:
         # Arrow columns: as Python texts, those of a million items would take as long to read as all the rest.
         self._hashes = {name: _as_column(values) for name, values in (hashes or {}).items()}
@@ -60,7 +68,9 @@ class ItemTable:
         self.embeddings = embeddings
         self.recommendable = recommendable
         self.last_addition = last_addition
-        self._row = {item_id: row for row, item_id in enumerate(self.item_ids)}
+        self.facts: Mapping[int, AddedFacts] = dict(facts or {})
+        self.pictures = pictures
+        self._row = dict(zip(self.item_ids, range(len(self.item_ids)), strict=True)) if row_of is None else row_of
         if len(self._row) != len(self.item_ids):
             raise ValueError("an item id occurs twice")
 
@@ -105,29 +115,46 @@ class ItemTable:
         )
         names = {name for added in additions for name in added.hashes} | set(self._hashes)
         stated: dict[str, dict[int, str | None]] = {name: {} for name in sorted(names)}
+        facts = dict(self.facts)
         for added in additions:
             rows = torch.tensor([row_of[item_id] for item_id in added.item_ids], dtype=torch.long)
             present = ~added.removed
+            facts |= {row: AddedFacts() for row in rows[added.removed].tolist()}
             embeddings[rows[present]] = added.embeddings[present].to(embeddings)
             recommendable[rows] = (added.recommendable & present).to(recommendable.device)
             removed[rows] = added.removed.to(removed.device)
             for position in present.nonzero().flatten().tolist():
                 row = int(rows[position])
                 titles[row] = added.titles[position]
+                facts[row] = added.facts.get(position, AddedFacts())
                 for name, values in stated.items():
                     values[row] = added.hashes[name][position] if name in added.hashes else None
         hashes = {name: _with_stated(self._hashes.get(name), values, len(self), n) for name, values in stated.items()}
         last = self.last_addition + len(additions)
-        return ItemTable(list(row_of), titles, embeddings, recommendable, hashes, removed, last)
+        return ItemTable(
+            list(row_of), titles, embeddings, recommendable, hashes, removed, last, facts, row_of, self.pictures
+        )
+
+    @property
+    def shown(self) -> set[str]:
+        """Names of the pictures of items that were added."""
+        return {one.picture for one in self.facts.values() if one.picture is not None}
 
     def save(self, folder: Path) -> None:
-        """Writes ``items.parquet`` and ``item_embeddings.safetensors``, additions included."""
+        """Writes ``items.parquet`` and ``item_embeddings.safetensors``, additions included, and their pictures.
+
+        Raises:
+            UserError: A picture cannot be written.
+        """
+        if self.pictures is not None:
+            self.pictures.copy_to(folder, self.shown)
         columns = {
             "item_id": pa.array(self.item_ids, pa.string()),
             "title": pa.array(self.titles, pa.string()),
             "recommendable": pa.array(self.recommendable.cpu().numpy(), pa.bool_()),
             "removed": pa.array(self.removed.cpu().numpy(), pa.bool_()),
             **hash_columns(self._hashes),
+            **fact_columns(self.facts, len(self)),
         }
         table = pa.table(columns)
         if self.last_addition:
@@ -168,6 +195,8 @@ class ItemTable:
                 hashes_of(table),
                 removed,
                 int((table.schema.metadata or {}).get(ABSORBED_KEY, b"0")),
+                facts_of(table),
+                pictures=PictureStore(folder),
             )
         except (OSError, KeyError, TypeError, ValueError, pa.ArrowException, SafetensorError) as error:
             raise _unreadable(folder, str(error)) from error

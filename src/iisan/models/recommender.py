@@ -21,7 +21,7 @@ from iisan.encoders.hub_snapshot import hub_snapshot
 from iisan.errors import UserError
 from iisan.models.additions import Additions
 from iisan.models.config import RecommenderConfig
-from iisan.models.file_names import CONFIG, WEIGHTS
+from iisan.models.file_names import CONFIG, PICTURES, WEIGHTS
 from iisan.models.item_encoder import build_item_encoder
 from iisan.models.item_table import ItemTable
 from iisan.models.model_card import model_card_text
@@ -39,6 +39,8 @@ FORMAT_VERSION = 1
 ENCODERS = "encoders"
 # The cosine's scale is not learned beyond this (Radford et al. 2021 bound it so in CLIP).
 LARGEST_SCALE = 100.0
+# Files of a model that are downloaded.
+HUB_PATTERNS = ["*.json", "*.safetensors", "*.parquet", f"{PICTURES}/*.jpg"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,8 @@ class Recommender(
 ):
     """A next-item recommender.
 
-    ``save_pretrained``, ``from_pretrained`` and ``push_to_hub`` come from ``huggingface_hub``; only JSON, safetensors
-    and Parquet are written and read.
+    ``save_pretrained``, ``from_pretrained`` and ``push_to_hub`` come from ``huggingface_hub``; only JSON, safetensors,
+    Parquet and, of items that were added, small JPEG pictures are written and read.
 
     Args:
         config: What the model is made of, or the same as plain data.
@@ -123,11 +125,21 @@ class Recommender(
 
     def item_embeddings(self, states: Mapping[str, ItemStates], rows: Tensor) -> Tensor:
         """Item embeddings ``[n, d]``; of length 1 where the similarity is the cosine."""
+        return self.item_embeddings_with(states, rows, None if self.own is None else self.own(rows))
+
+    def item_embeddings_with(self, states: Mapping[str, ItemStates], rows: Tensor | None, own: Tensor | None) -> Tensor:
+        """Item embeddings ``[n, d]`` as in :meth:`item_embeddings`, with given own vectors.
+
+        Args:
+            states: Hidden states of the ``n`` items.
+            rows: ``[n]`` their catalogue rows; read by a model of item ids only.
+            own: ``[n, d]`` what is added to what their content says, None for nothing.
+        """
         if self.whitening:
             states = {name: self._whitened(name, state) for name, state in states.items()}
         items: Tensor = self.item_encoder(states, rows)
-        if self.own is not None:
-            items = items + self.own(rows)
+        if own is not None:
+            items = items + own
         return items if self.log_scale is None else nn.functional.normalize(items.float(), dim=-1)
 
     def user_states(self, items: Tensor, slots: Tensor) -> Tensor:
@@ -138,7 +150,15 @@ class Recommender(
         """
         real = slots > 0
         # Row 0 stands in for the padding and is wiped out: a zero row in front would mean a copy of the whole table.
-        histories = nn.functional.embedding((slots - 1).clamp_min(0), items) * real.unsqueeze(-1)
+        return self.states_after(nn.functional.embedding((slots - 1).clamp_min(0), items) * real.unsqueeze(-1), real)
+
+    def states_after(self, histories: Tensor, real: Tensor) -> Tensor:
+        """User states ``[B, L, d]`` as in :meth:`user_states`, from the embeddings of the histories themselves.
+
+        Args:
+            histories: ``[B, L, d]`` item embeddings, right-aligned, finite at padding.
+            real: ``[B, L]`` bool, False at padding.
+        """
         states: Tensor = self.sequence_encoder(histories, real)
         if self.log_scale is None:
             return states
@@ -263,10 +283,15 @@ class Recommender(
     def score(self, histories: Sequence[Sequence[int]]) -> Tensor:
         """Scores of the whole catalogue ``[B, N]`` after histories of catalogue rows, oldest first."""
         embeddings = self.table.embeddings.to(self.device)
-        return self._last_states(histories, embeddings) @ embeddings.T
+        return self.last_states(histories, embeddings) @ embeddings.T
 
-    def _last_states(self, histories: Sequence[Sequence[int]], embeddings: Tensor) -> Tensor:
-        """User states ``[B, d]`` after histories of catalogue rows."""
+    def last_states(self, histories: Sequence[Sequence[int]], embeddings: Tensor) -> Tensor:
+        """User states ``[B, d]`` after histories of catalogue rows, oldest first, none of them empty.
+
+        Args:
+            histories: ``B`` histories; only the last ``L`` items of each are read.
+            embeddings: ``[N, d]`` of the catalogue, on the model's device.
+        """
         length = min(self.max_length, max(len(history) for history in histories))
         slots = torch.zeros(len(histories), length, dtype=torch.long)
         for line, history in zip(slots, histories, strict=True):
@@ -284,7 +309,7 @@ class Recommender(
     ) -> list[list[Recommendation]]:
         table = self.table
         embeddings = table.embeddings.to(self.device)
-        states = self._last_states(histories, embeddings)
+        states = self.last_states(histories, embeddings)
         best = BestItems(len(histories), min(k, len(table)), self.device)
         left_out = _pairs(histories if exclude_seen else [], self.device)
         for start, scores in score_blocks(states, embeddings, table.recommendable.to(self.device), left_out):
@@ -344,7 +369,7 @@ class Recommender(
             folder = hub_snapshot(
                 str(pretrained_model_name_or_path),
                 revision=revision,
-                allow_patterns=["*.json", "*.safetensors", "*.parquet"],
+                allow_patterns=HUB_PATTERNS,
                 cache_dir=cache_dir,
                 force_download=force_download,
                 local_files_only=local_files_only,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 import torch
@@ -43,3 +44,8 @@ class SANB(nn.Module):
         inner = torch.relu(inner) if self.activation == "relu" else functional.gelu(inner)
         inner = functional.dropout(inner, self.dropout, self.training)
         return x + functional.linear(inner, self.up.weight, self.up.bias)
+
+
+def sanbs(modules: Iterable[nn.Module]) -> list[SANB]:
+    """The blocks of a tower as such."""
+    return [module for module in modules if isinstance(module, SANB)]

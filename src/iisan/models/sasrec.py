@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from iisan.models.config import SasrecConfig
+from iisan.models.slots import Slots
 
 
 class CausalSelfAttention(nn.Module):
@@ -25,23 +26,24 @@ class CausalSelfAttention(nn.Module):
         self.output = nn.Linear(dim, dim, bias=False)
         self.dropout = dropout
 
-    def forward(self, x: Tensor, visible: Tensor) -> Tensor:
+    def forward(self, x: Tensor, visible: Tensor, slots: Slots) -> Tensor:
         """Attends.
 
         Args:
-            x: ``[B, L, d]``.
+            x: ``[R, d]``, one row for each slot that `slots` takes.
             visible: ``[B, 1, L, L]`` bool, True where a query may see a key.
+            slots: Where the rows of `x` stand in the histories.
 
         Returns:
-            ``[B, L, d]``.
+            ``[R, d]``.
         """
-        batch, length, dim = x.shape
-        heads = self.query_key_value(x).view(batch, length, 3, self.n_heads, dim // self.n_heads)
+        batch, _, length, _ = visible.shape
+        heads = slots.spread(self.query_key_value(x)).view(batch, length, 3, self.n_heads, x.shape[1] // self.n_heads)
         query, key, value = heads.permute(2, 0, 3, 1, 4)  # each [B, heads, L, d / heads]
         mixed = functional.scaled_dot_product_attention(
             query, key, value, attn_mask=visible, dropout_p=self.dropout if self.training else 0.0
         )
-        out = self.output(mixed.transpose(1, 2).reshape(batch, length, dim))
+        out = self.output(slots.take(mixed.transpose(1, 2).reshape(batch * length, x.shape[1])))
         return functional.dropout(out, self.dropout, self.training)
 
 
@@ -56,9 +58,9 @@ class SasrecBlock(nn.Module):
         self.feed_forward_norm = nn.LayerNorm(dim, eps=1e-6)
         self.dropout = dropout
 
-    def forward(self, x: Tensor, visible: Tensor) -> Tensor:
-        """Maps ``[B, L, d]`` to ``[B, L, d]``; `visible` as in :class:`CausalSelfAttention`."""
-        x = self.attention_norm(x + self.attention(x, visible))
+    def forward(self, x: Tensor, visible: Tensor, slots: Slots) -> Tensor:
+        """Maps ``[R, d]`` to ``[R, d]``; the arguments are those of :class:`CausalSelfAttention`."""
+        x = self.attention_norm(x + self.attention(x, visible, slots))
         inner = functional.dropout(self.feed_forward(x), self.dropout, self.training)
         return self.feed_forward_norm(x + inner)  # type: ignore[no-any-return]
 
@@ -94,16 +96,20 @@ class Sasrec(nn.Module):
         Raises:
             ValueError: ``L`` is more than ``max_length``.
         """
-        length = items.shape[1]
+        batch, length, dim = items.shape
         if length > self.max_length:
             raise ValueError(f"histories of {length} items, but the model reads at most {self.max_length}")
         # A shorter history keeps the positions that it would have at full length: its last item is always at the end.
         positions = self.positions.weight[self.max_length - length :]  # [L, d]
-        hidden = functional.dropout(self.norm(items + positions), self.dropout, self.training)
+        # Most slots of a batch are padding, and in training they cost as much as the others. Elsewhere it matters
+        # little, and on a device to count them would make the host wait.
+        slots = Slots.real(real) if self.training and real.device.type == "cpu" else Slots(batch * length, None)
+        hidden = slots.take((items + positions).view(batch * length, dim))  # [R, d]
+        hidden = functional.dropout(self.norm(hidden), self.dropout, self.training)
         visible = visible_keys(real)
         for block in self.blocks:
-            hidden = block(hidden, visible)
-        return hidden
+            hidden = block(hidden, visible, slots)
+        return slots.spread(hidden).view(batch, length, dim)
 
 
 def visible_keys(real: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from iisan.models.whitening import Whitening
-from iisan.states.sources import ItemStates, ModalityShape, StateSource
+from iisan.states.sources import ItemStates, ModalityShape, ReadsAhead, StateSource
 
 logger = logging.getLogger(__name__)
 
@@ -56,11 +56,21 @@ class WhitenedSource:
         """``N``, the size of the catalogue."""
         return self._source.n_items
 
+    @property
+    def resident(self) -> bool:
+        """Whether all states are where they are wanted."""
+        return self._kept is not None or bool(getattr(self._source, "resident", False))
+
     def gather(self, rows: Tensor) -> dict[str, ItemStates]:
         """Whitened states of catalogue `rows` ``[n]``."""
         if self._kept is not None:
             return {name: kept.gather(rows) for name, kept in self._kept.items()}
         return {name: self._whitened(name, states) for name, states in self._source.gather(rows).items()}
+
+    def expect(self, rows: Tensor) -> None:
+        """Tells the source, if it is still read from, what will be asked for soon."""
+        if self._kept is None and isinstance(self._source, ReadsAhead):
+            self._source.expect(rows)
 
     def _whitened(self, name: str, states: ItemStates) -> ItemStates:
         return self._whitening[name](states) if name in self._whitening else states

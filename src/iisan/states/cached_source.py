@@ -77,6 +77,12 @@ class CachedSource:
         """States of some items; see `StateSource.gather`."""
         return {name: modality.gather(rows) for name, modality in self._modalities.items()}
 
+    def expect(self, rows: Tensor) -> None:
+        """Has states read from the disk that `gather` is about to be asked for; see `ReadsAhead.expect`."""
+        for modality in self._modalities.values():
+            if isinstance(modality, _MappedModality):
+                modality.expect(rows)
+
 
 class _ResidentModality:
     def __init__(self, store: HiddenStateStore, rows: Tensor, device: torch.device) -> None:
@@ -118,6 +124,10 @@ class _MappedModality:
         states = found.new_zeros(len(wanted), *found.shape[1:])
         states[available] = found
         return self._layout.spread(states.to(self._device), available.to(self._device))
+
+    def expect(self, rows: Tensor) -> None:
+        wanted = self._rows[rows.cpu()]
+        self._store.expect(wanted[wanted >= 0])
 
     def _gather(self, rows: Tensor) -> Tensor:
         states = self._store.gather(rows)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from PIL import Image
+
 from iisan.data.checksum import sha256_of_file, sha256_of_text
 
 Content = str | Path
+# What encoders take: also a picture that somebody else has decoded.
+Media = Content | Image.Image
 
 
-def is_missing(content: Content | None) -> bool:
+def is_missing(content: Media | None) -> bool:
     """Whether an item lacks the modality: it has no content, or a blank text."""
     return content is None or (isinstance(content, str) and not content.strip())
 

@@ -8,13 +8,11 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor
 
-from iisan.encoders.constant_taps import find_constant_taps
 from iisan.encoders.encoder import Encoder
-from iisan.states.content import Content, is_missing
-from iisan.states.manifest import StoreDtype
+from iisan.states.content import Media, is_missing
 from iisan.states.phases import PhaseObserver, Unobserved
-from iisan.states.shard_file import TORCH_DTYPES
 from iisan.states.sources import ItemStates, ModalityShape
+from iisan.states.store_rounding import StoreRounding
 
 
 class LiveSource:
@@ -25,7 +23,8 @@ class LiveSource:
         contents: For each modality the content of the catalogue's ``N`` items; ``None`` or a blank text: the item
             lacks it and gets zeros with ``available`` False.
         device: Where `gather` puts its results; the encoders stay where they are.
-        dtypes: For each modality the dtype of the stores that the numbers should be those of, float32 where not given.
+        roundings: For each modality what a store makes of the states, where the numbers should be those of a store; see
+            :func:`~iisan.states.store_rounding.store_roundings`.
         on_encoded: Called after each forward pass with the modality and the number of contents done by it.
         observer: Is told when the encoders run.
 
@@ -36,9 +35,9 @@ class LiveSource:
     def __init__(
         self,
         encoders: Mapping[str, Encoder],
-        contents: Mapping[str, Sequence[Content | None]],
+        contents: Mapping[str, Sequence[Media | None]],
         device: torch.device | str = "cpu",
-        dtypes: Mapping[str, StoreDtype] | None = None,
+        roundings: Mapping[str, StoreRounding] | None = None,
         on_encoded: Callable[[str, int], None] | None = None,
         observer: PhaseObserver | None = None,
     ) -> None:
@@ -57,9 +56,7 @@ class LiveSource:
             name: torch.tensor([not is_missing(content) for content in column], dtype=torch.bool)  # [N]
             for name, column in self._contents.items()
         }
-        self._rounding = {
-            name: _Rounding(encoders[name], dtype) for name, dtype in (dtypes or {}).items() if dtype != "float32"
-        }
+        self._roundings = dict(roundings or {})
 
     @property
     def modalities(self) -> dict[str, ModalityShape]:
@@ -93,23 +90,8 @@ class LiveSource:
             # Only training is observed; validation embeds the catalogue without gradients.
             with self._observer.phase("forward") if torch.is_grad_enabled() else nullcontext():
                 encoded = encoder.encode(found, None if told is None else lambda count: told(name, count))
-            states[present] = self._rounding[name](encoded) if name in self._rounding else encoded
+            states[present] = self._roundings[name](encoded) if name in self._roundings else encoded
         by_tap = states.transpose(0, 1)[:, position].to(self.device)  # [T, n, D]
         # By what is asked for, not by the catalogue: the same items give the same bits whatever else it holds.
         available = None if bool(present.all()) else present[position].to(self.device)
         return ItemStates(taps=list(by_tap.unbind(0)), available=available)
-
-
-class _Rounding:
-    """What a store of some dtype makes of an encoder's states: constant taps stay as they are, others are rounded."""
-
-    def __init__(self, encoder: Encoder, dtype: StoreDtype) -> None:
-        constant, _ = find_constant_taps(encoder)
-        self._columns = [k for k, tap in enumerate(encoder.taps) if tap not in constant]
-        self._dtype = TORCH_DTYPES[dtype]
-
-    def __call__(self, states: Tensor) -> Tensor:
-        """Rounds states ``[n, T, D]``."""
-        rounded = states.clone()
-        rounded[:, self._columns] = states[:, self._columns].to(self._dtype).float()
-        return rounded

@@ -79,3 +79,16 @@ class StateSource(Protocol):
             For each modality the states, in the order of `rows`, fp32 on the source's device.
         """
         ...
+
+
+@runtime_checkable
+class ReadsAhead(Protocol):
+    """A source that is faster when it is told beforehand what it will be asked for."""
+
+    def expect(self, rows: Tensor) -> None:
+        """Begins to fetch states without waiting for them.
+
+        Args:
+            rows: ``[n]`` int64 catalogue rows that `gather` will be asked for soon.
+        """
+        ...

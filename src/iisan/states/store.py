@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +15,13 @@ from torch import Tensor
 from iisan.errors import UserError
 from iisan.states.finite import all_finite
 from iisan.states.manifest import Manifest, read_manifest
+from iisan.states.read_ahead import is_in_memory, read_ahead
 from iisan.states.shard_file import NUMPY_DTYPES, TORCH_DTYPES, as_tensor, map_shard
 from iisan.states.store_items import StoreItems
 
 CONSTANT_KEY = "constant"
+# Rows that are looked at to see whether a gather will have to wait for the disk
+PROBES = 8
 
 
 class HiddenStateStore:
@@ -122,11 +125,42 @@ class HiddenStateStore:
         out = np.empty(shape, NUMPY_DTYPES[self.manifest.dtype])
         order = np.argsort(wanted, kind="stable")
         ordered = wanted[order]
-        bounds = np.searchsorted(ordered, self._starts)  # [shards + 1], where each one's rows begin
-        for shard in np.flatnonzero(np.diff(bounds)):
-            part = slice(bounds[shard], bounds[shard + 1])
-            out[order[part]] = self._shards[shard][ordered[part] - self._starts[shard]]
+        self._read_ahead(ordered)
+        in_order = bool((wanted[1:] >= wanted[:-1]).all())
+        for shard, part in self._by_shard(ordered):
+            rows_there = ordered[part] - self._starts[shard]
+            if in_order:  # as a batch's items are: copied once, straight to their place
+                np.take(self._shards[shard], rows_there, axis=0, out=out[part], mode="clip")
+            else:
+                out[order[part]] = self._shards[shard][rows_there]
         return as_tensor(out, self.manifest.dtype)
+
+    def expect(self, rows: npt.NDArray[np.int64] | Tensor) -> None:
+        """Have states read from the disk that `gather` is about to be asked for, without waiting for them.
+
+        Args:
+            rows: ``[n]`` int64 as of `gather`.
+        """
+        self._read_ahead(np.sort(np.asarray(rows.cpu() if isinstance(rows, Tensor) else rows, dtype=np.int64)))
+
+    def _read_ahead(self, ordered: npt.NDArray[np.int64]) -> None:
+        """Ask for all rows at once, unless they seem to be in memory, where asking would only take time."""
+        probes = ordered[:: max(1, len(ordered) // PROBES)]
+        cached = (
+            is_in_memory(self._shards[shard], row)
+            for shard, part in self._by_shard(probes)
+            for row in (probes[part] - self._starts[shard]).tolist()
+        )
+        if all(cached):
+            return
+        for shard, part in self._by_shard(ordered):
+            read_ahead(self._shards[shard], ordered[part] - self._starts[shard])
+
+    def _by_shard(self, ordered: npt.NDArray[np.int64]) -> Iterator[tuple[int, slice]]:
+        """Each shard that has some of the rows, and which of them."""
+        bounds = np.searchsorted(ordered, self._starts)  # [shards + 1], where each one's rows begin
+        for shard in np.flatnonzero(np.diff(bounds)).tolist():
+            yield shard, slice(int(bounds[shard]), int(bounds[shard + 1]))
 
     def where(self, row: int) -> str:
         """Name a row of `gather` for an error: its file, its row there, and the items that have it."""

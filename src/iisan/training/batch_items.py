@@ -16,13 +16,11 @@ class BatchItems:
         rows: ``[n]`` catalogue rows of the distinct items, ascending.
         slots: ``[B, L + 1]`` index of each slot into `rows`, plus one; 0 is padding.
         counts: ``[n]`` float, the number of slots of each item.
-        own: ``[B, n]`` bool, True where the item stands in the batch row.
     """
 
     rows: Tensor
     slots: Tensor
     counts: Tensor
-    own: Tensor
 
     @property
     def inputs(self) -> Tensor:
@@ -47,6 +45,4 @@ class BatchItems:
             slots = inverse
         else:
             slots = inverse + 1
-        own = torch.zeros(len(windows), len(distinct) + 1, dtype=torch.bool, device=windows.device)
-        own.scatter_(1, slots, True)
-        return cls(rows=distinct.long() - 1, slots=slots, counts=counts.float(), own=own[:, 1:])
+        return cls(rows=distinct.long() - 1, slots=slots, counts=counts.float())

@@ -109,7 +109,12 @@ class TrainConfig(BaseModel):
     similarity: Literal["dot", "cosine"] = Field("cosine", description="How user states and items are compared")
     temperature: float = Field(0.07, gt=0, description="Start of the cosine's learned temperature")
 
-    loss: Literal["in_batch", "full_softmax"] = Field("in_batch", description="Negatives: the batch's items, or all")
+    loss: Literal["in_batch", "full_softmax", "sampled_softmax", "auto"] = Field(
+        "in_batch",
+        description="Negatives: the batch's items, all items, or items drawn at random; auto: all, or drawn ones where "
+        "there are more than 4 times as many items as draws",
+    )
+    negatives: int = Field(8192, ge=2, description="With the sampled softmax: items drawn for a step")
     batch_size: int = Field(128, ge=1, description="Histories a step")
     learning_rate: float = Field(1e-3, gt=0, description="Learning rate of everything but the side network")
     side_learning_rate: float = Field(1e-3, gt=0, description="Learning rate of the side network")

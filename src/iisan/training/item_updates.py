@@ -10,6 +10,7 @@ from iisan.models.item_id_embedding import ItemIdEmbedding
 from iisan.models.recommender import Recommender
 from iisan.training.batch_adam import BatchAdam
 from iisan.training.config import TrainConfig
+from iisan.training.losses.choose import Loss
 
 logger = logging.getLogger(__name__)
 
@@ -24,16 +25,21 @@ def item_vectors(model: Recommender) -> nn.Embedding | None:
     return None if model.own is None else model.own.table
 
 
-def batch_updates(model: Recommender, config: TrainConfig) -> BatchAdam | None:
+def batch_updates(model: Recommender, config: TrainConfig, loss: Loss) -> BatchAdam | None:
     """What moves the vectors of the batch's items, None where each step moves those of all items.
 
     With ``auto`` the choice goes by the size of the catalogue and is logged.
+
+    Args:
+        model: Its table of one learned vector an item, if any, is what is moved.
+        config: Says which; also rates.
+        loss: What the model is trained by; the full softmax has a gradient for every item.
     """
     table = item_vectors(model)
     if table is None or config.item_updates == "all":
         return None
     if config.item_updates == "auto":
-        if config.loss == "full_softmax" or table.num_embeddings <= MOST_ITEMS:
+        if loss == "full_softmax" or table.num_embeddings <= MOST_ITEMS:
             return None
         logger.info(
             "%s items are more than %s: a step moves the vectors of its batch's items only (item_updates: batch)",

@@ -14,6 +14,7 @@ from iisan.training.batch_items import BatchItems
 from iisan.training.device import full_precision
 from iisan.training.losses.full_softmax import embed_catalogue, full_softmax_loss
 from iisan.training.losses.in_batch import in_batch_loss
+from iisan.training.losses.own_items import own_items
 
 
 class InBatchStep:
@@ -47,15 +48,15 @@ class InBatchStep:
     def _forward(self, batch: BatchItems, states: dict[str, ItemStates]) -> tuple[Tensor, int]:
         items, user_states = self.model(states, batch.rows, batch.inputs)
         owners, positions = batch.predicted.nonzero(as_tuple=True)
+        targets = batch.slots[:, 1:][owners, positions] - 1
         with full_precision(items.device):
             loss = in_batch_loss(
                 user_states[owners, positions].float(),
-                batch.slots[:, 1:][owners, positions] - 1,
-                owners,
+                targets,
                 items.float(),
                 self.log_popularity[batch.rows],
                 batch.counts,
-                batch.own,
+                own_items(batch.slots, owners, targets),
             )
         return loss, len(owners)
 

@@ -15,21 +15,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from iisan.data.epoch_order import EpochOrder
+from iisan.data.epoch_order import EpochOrder, with_next
 from iisan.data.split import Split
 from iisan.data.windows import training_windows
 from iisan.errors import UserError, unwritable
 from iisan.models.recommender import Recommender
 from iisan.states.atomic import replacing
 from iisan.states.phases import PhaseObserver, Unobserved
-from iisan.states.sources import StateSource
+from iisan.states.sources import ReadsAhead, StateSource
 from iisan.training.checkpoint import Position, load_best, load_checkpoint, save_checkpoint, save_weights
 from iisan.training.clip import clip_gradients
 from iisan.training.config import TrainConfig
 from iisan.training.device import forward_precision, memory_in_use
 from iisan.training.early_stop import EarlyStop
+from iisan.training.graphed_steps import GraphedSteps, can_be_graphed
 from iisan.training.item_updates import batch_updates
+from iisan.training.losses.choose import chosen_loss
 from iisan.training.optimizer import build_optimizer
+from iisan.training.sampled_step import SampledSoftmaxStep
 from iisan.training.status import Reporter, Reporters, StepStatus
 from iisan.training.step import FullSoftmaxStep, InBatchStep
 from iisan.training.trained_state import trained_parameters
@@ -100,12 +103,19 @@ class Trainer:
         self.windows = torch.from_numpy(windows).to(model.device)  # [W, L + 1]
         self.lengths = (windows > 0).sum(axis=1)  # [W]
         self.order = EpochOrder(len(windows), config.batch_size, config.seed)
-        self.step: InBatchStep | FullSoftmaxStep
-        if config.loss == "full_softmax":
+        loss = chosen_loss(config, len(split.train_candidates))
+        self.step: InBatchStep | FullSoftmaxStep | SampledSoftmaxStep
+        if loss == "full_softmax":
             self.step = FullSoftmaxStep(model, source, split, config.encode_chunk, self.observer)
+        elif loss == "sampled_softmax":
+            self.step = SampledSoftmaxStep(model, source, split, config.negatives, self.observer)
         else:
             self.step = InBatchStep(model, source, split, self.observer)
-        self.items = batch_updates(model, config)
+        self.items = batch_updates(model, config, loss)
+        # The vectors of a batch's items alone have sparse gradients, whose shapes a graph cannot know.
+        self.graphed: GraphedSteps | None = None
+        if isinstance(self.step, InBatchStep) and self.items is None and can_be_graphed(self.step, model.device):
+            self.graphed = GraphedSteps(self.step, windows, config.batch_size, config.precision)
         table = None if self.items is None else self.items.weight
         self.optimizer = build_optimizer(model, config, apart=table, encoder_rates=encoder_rates)
         self.average = None if config.average_decay is None else WeightAverage(model, config.average_decay, table)
@@ -166,7 +176,9 @@ class Trainer:
     def _steps(self) -> None:
         saved = ticked = time.monotonic()
         waiting: list[tuple[Tensor, int]] = []
-        for batch in self.order.batches(self.position.epoch, self.position.step):
+        for batch, following in with_next(self.order.batches(self.position.epoch, self.position.step)):
+            if following is not None:
+                self._expect(following)
             waiting.append(self._train_on(batch))
             self.position.step += 1
             last = self.position.step == self.order.n_batches
@@ -185,11 +197,23 @@ class Trainer:
                     self._save()
                     saved = ticked = time.monotonic()
 
+    def _expect(self, batch: np.ndarray[Any, np.dtype[np.int64]]) -> None:
+        """Has the next step's states read while this one is computed, where they come from a disk."""
+        if isinstance(self.step, InBatchStep) and isinstance(self.step.source, ReadsAhead):
+            numbers = torch.unique(self.windows[torch.from_numpy(batch).to(self.windows.device)])
+            self.step.source.expect(numbers[numbers > 0].long() - 1)
+
     def _steps_left(self) -> bool:
         limit = self.config.max_steps
         return limit is None or self.position.epoch * self.order.n_batches + self.position.step < limit
 
     def _train_on(self, batch: np.ndarray[Any, np.dtype[np.int64]]) -> tuple[Tensor, int]:
+        if self.graphed is not None:
+            with self.observer.phase("forward"):  # and backward, in one piece
+                loss = self.graphed(batch)
+            with self.observer.phase("update"):
+                self._update()
+            return loss, int((self.lengths[batch] - 1).sum())
         # Histories are right-aligned: columns that are padding for all of them cost time and change nothing.
         longest = int(self.lengths[batch].max())
         windows = self.windows[torch.from_numpy(batch).to(self.windows.device), -longest:]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -59,15 +59,29 @@ def coalition_embeddings(model: Recommender, states: Mapping[str, ItemStates], r
         ``[2^P, n, d]`` fp32; bit ``p`` of the first index says whether part ``p`` is there.
     """
     names = part_names(model)
-    subsets = []
-    for subset in range(1 << len(names)):
-        there = {part.name: bool(subset >> place & 1) for place, part in enumerate(names) if part.kind == "modality"}
-        masked = {name: _masked(states[name], keep, len(rows)) for name, keep in there.items()}
-        own = model.own is not None and bool(subset >> (len(names) - 1) & 1)
-        # Rows beyond the table have no vector of their own.
-        beyond = rows if own or model.own is None else torch.full_like(rows, model.own.table.num_embeddings)
-        subsets.append(model.item_embeddings(masked, beyond).float())
-    return torch.stack(subsets)
+    subsets = [
+        frozenset(part.name for place, part in enumerate(names) if subset >> place & 1)
+        for subset in range(1 << len(names))
+    ]
+    return torch.stack([embeddings_of_parts(model, states, rows, kept) for kept in subsets])
+
+
+def embeddings_of_parts(
+    model: Recommender, states: Mapping[str, ItemStates], rows: Tensor, kept: Collection[str]
+) -> Tensor:
+    """Embeddings of items of which only some parts are there, ``[n, d]`` fp32.
+
+    Args:
+        model: In evaluation mode.
+        states: Hidden states of ``n`` items, not whitened or whitened.
+        rows: ``[n]`` their catalogue rows.
+        kept: Names of the parts that stay.
+    """
+    modalities = [part.name for part in part_names(model) if part.kind == "modality"]
+    masked = {name: _masked(states[name], name in kept, len(rows)) for name in modalities}
+    # Rows beyond the table have no vector of their own.
+    beyond = rows if model.own is None or OWN_VECTOR in kept else torch.full_like(rows, model.own.table.num_embeddings)
+    return model.item_embeddings(masked, beyond).float()
 
 
 def having(model: Recommender, states: Mapping[str, ItemStates], rows: Tensor) -> Tensor:

@@ -10,7 +10,8 @@ from torch import Tensor
 
 # Items whose scores are computed at once.
 BLOCK = 1 << 16
-# Products of other shapes round differently: items with the same embedding must not stand before each other.
+# Products of other shapes round differently: items with the same embedding must not stand before each other. How much
+# goes by the lengths of what is multiplied, however near to 0 the product is.
 ROUNDING = 1e-6
 
 
@@ -47,7 +48,9 @@ def places(
         hypothetical: ``[P, K]`` further scores to find the places of.
     """
     by_state, by_score = torch.ones_like(scores, dtype=torch.long), torch.ones_like(hypothetical, dtype=torch.long)
-    bars = [scores + ROUNDING * scores.abs(), hypothetical + ROUNDING * hypothetical.abs()]
+    lengths = embeddings[rows.to(embeddings.device)].to(states).norm(dim=1)
+    within = ROUNDING * states.norm(dim=1, keepdim=True) * lengths  # [S, K]
+    bars = [scores + within, hypothetical + within[:1]]
     total = 0.0
     for start, block in _blocks(states, embeddings, candidates):
         total += float(block[0].masked_fill(block[0] == -torch.inf, 0).double().sum())

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from iisan.models.recommender import Recommender
 from iisan.states.sources import StateSource
-
-# Logits held at once, forward and backward: 16 Mi floats are 64 MiB, twice that with their gradient.
-LOGITS_AT_ONCE = 1 << 24
+from iisan.training.losses.target_softmax import target_softmax_loss
 
 
 def embed_catalogue(model: Recommender, source: StateSource, rows: Tensor, chunk: int) -> Tensor:
@@ -37,7 +34,7 @@ def embed_catalogue(model: Recommender, source: StateSource, rows: Tensor, chunk
 
 
 def full_softmax_loss(
-    user_states: Tensor, targets: Tensor, items: Tensor, logits_at_once: int = LOGITS_AT_ONCE
+    user_states: Tensor, targets: Tensor, items: Tensor, left_out: Tensor | None = None, group: int | None = None
 ) -> Tensor:
     """Cross-entropy of each target against all `items`.
 
@@ -45,19 +42,10 @@ def full_softmax_loss(
         user_states: ``[R, d]``, one row a prediction.
         targets: ``[R]`` int64, the row of each target in `items`.
         items: ``[N, d]``.
-        logits_at_once: Rows are taken in groups of about ``logits_at_once / N``; each group's logits are computed
-            again in the backward pass.
+        left_out: ``[R, K]`` int64, rows in `items` that a prediction is not compared with, its target excepted.
+        group: Predictions whose logits are held at once; by default what suits the device.
 
     Returns:
         The mean over the predictions, a scalar.
     """
-    group = max(1, logits_at_once // len(items))
-    if len(user_states) <= group:
-        return functional.cross_entropy(user_states @ items.T, targets)
-
-    def group_loss(states: Tensor, columns: Tensor) -> Tensor:
-        return functional.cross_entropy(states @ items.T, columns, reduction="sum")
-
-    parts = zip(torch.split(user_states, group), torch.split(targets, group), strict=True)
-    sums = [checkpoint(group_loss, states, columns, use_reentrant=False) for states, columns in parts]
-    return torch.stack(sums).sum() / len(targets)
+    return target_softmax_loss(user_states, targets, items, left_out=left_out, group=group)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
-from torch.nn import functional
+
+from iisan.training.losses.target_softmax import target_softmax_loss
 
 
 def in_batch_loss(
     user_states: Tensor,
     targets: Tensor,
-    owners: Tensor,
     items: Tensor,
     log_popularity: Tensor,
     counts: Tensor,
-    own: Tensor,
+    left_out: Tensor,
 ) -> Tensor:
     """Cross-entropy of each target against the items of the whole batch.
 
@@ -25,18 +24,20 @@ def in_batch_loss(
     Args:
         user_states: ``[R, d]``, one row a prediction (real positions only).
         targets: ``[R]`` int64, the column of each row's target.
-        owners: ``[R]`` int64, the batch row (user) of each prediction.
         items: ``[n, d]``, embeddings of the batch's distinct items.
         log_popularity: ``[n]``, log of each item's share of the training interactions.
         counts: ``[n]``, in how many slots of the batch each item stands.
-        own: ``[B, n]`` bool, True where the item stands in the user's row.
+        left_out: ``[R, K]`` int64, the columns of each user's own items (see
+            :func:`~iisan.training.losses.own_items.own_items`).
 
     Returns:
         The mean over the predictions, a scalar.
     """
-    scores = user_states @ items.T  # [R, n]
-    column = targets.unsqueeze(1)
-    target_logit = scores.gather(1, column) - log_popularity[targets].unsqueeze(1)  # [R, 1]
-    offset = (counts.log() - log_popularity).expand(own.shape).masked_fill(own, -torch.inf)  # [B, n]
-    logits = (scores + offset[owners]).scatter(1, column, target_logit)
-    return functional.cross_entropy(logits, targets)
+    return target_softmax_loss(
+        user_states,
+        targets,
+        items,
+        offsets=counts.log() - log_popularity,
+        target_offsets=-log_popularity[targets],
+        left_out=left_out,
+    )

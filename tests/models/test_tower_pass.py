@@ -1,0 +1,192 @@
+"""The hand-written pass through a tower's blocks gives what autograd gives for the blocks one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from iisan.models.sanb import SANB, Activation
+from iisan.models.tower_pass import run_gated, run_shared
+
+N, WIDTH, BOTTLENECK, BLOCKS = 5, 6, 3, 3
+
+
+def plain_gated(blocks: Sequence[SANB], hidden: Tensor, taps: Sequence[Tensor], gates: Tensor) -> Tensor:
+    for block, tap, gate in zip(blocks, taps, gates.unbind(), strict=True):
+        hidden = block(gate * tap + (1 - gate) * hidden)
+    return hidden
+
+
+def plain_shared(blocks: Sequence[SANB], hidden: Tensor, taps: Sequence[Sequence[Tensor]], shares: Tensor) -> Tensor:
+    for block, row, weights in zip(blocks, taps, shares.unbind(), strict=True):
+        hidden = block(hidden + sum(weight * tap for weight, tap in zip(weights.unbind(), row, strict=True)))
+    return hidden
+
+
+def random(*shape: int, dtype: torch.dtype = torch.float64, grad: bool = True) -> Tensor:
+    return torch.randn(*shape, dtype=dtype).requires_grad_(grad)
+
+
+def make_blocks(
+    activation: Activation = "relu", dropout: float = 0.0, dtype: torch.dtype = torch.float64
+) -> list[SANB]:
+    blocks = [SANB(WIDTH, BOTTLENECK, activation, dropout).to(dtype) for _ in range(BLOCKS)]
+    for parameter in (parameter for block in blocks for parameter in block.parameters()):
+        torch.nn.init.normal_(parameter, std=0.5)
+    return blocks
+
+
+def gradients(output: Tensor, inputs: Sequence[Tensor]) -> list[Tensor]:
+    torch.manual_seed(7)
+    return list(torch.autograd.grad((output * torch.randn_like(output)).sum(), inputs))
+
+
+def weights_of(blocks: Sequence[SANB]) -> list[Tensor]:
+    return [parameter for block in blocks for parameter in block.parameters()]
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+@pytest.mark.parametrize("rows", [[1, 1], [N, N]], ids=["constant", "varying"])
+def test_gated_blocks(activation: Activation, rows: list[int]) -> None:
+    torch.manual_seed(0)
+    blocks = make_blocks(activation)
+    hidden, middle = random(rows[0], WIDTH), random(rows[1], WIDTH)
+    taps = [random(N, WIDTH), middle, random(N, WIDTH)]
+    gates = torch.rand(BLOCKS, dtype=torch.float64, requires_grad=True)
+    inputs = [hidden, *taps, gates, *weights_of(blocks)]
+    expected, found = plain_gated(blocks, hidden, taps, gates), run_gated(blocks, hidden, taps, gates)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(gradients(found, inputs), gradients(expected, inputs))
+
+
+@pytest.mark.parametrize("shape", [(BLOCKS, 2), (BLOCKS, 2, N, 1)], ids=["one-share", "share-by-item"])
+@pytest.mark.parametrize("rows", [1, N], ids=["constant", "varying"])
+def test_blocks_with_shares(shape: tuple[int, ...], rows: int) -> None:
+    torch.manual_seed(0)
+    blocks = make_blocks("gelu")
+    hidden = random(1, WIDTH)
+    taps = [[random(N, WIDTH), random(rows, WIDTH)] for _ in range(BLOCKS)]
+    shares = random(*shape)
+    inputs = [hidden, *(tap for row in taps for tap in row), shares, *weights_of(blocks)]
+    expected, found = plain_shared(blocks, hidden, taps, shares), run_shared(blocks, hidden, taps, shares)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(gradients(found, inputs), gradients(expected, inputs))
+
+
+def test_gradients_are_the_differences_quotients() -> None:
+    torch.manual_seed(1)
+    blocks = make_blocks("gelu")
+
+    def run(hidden: Tensor, gates: Tensor, *taps: Tensor) -> Tensor:
+        return run_gated(blocks, hidden, taps, gates)
+
+    gates = torch.rand(BLOCKS, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(run, (random(1, WIDTH), gates, *(random(N, WIDTH) for _ in range(BLOCKS))))
+
+
+def test_dropped_activations_are_dropped_backward_too() -> None:
+    torch.manual_seed(2)
+    blocks = make_blocks("gelu", dropout=0.5)
+
+    def run(hidden: Tensor, *weights: Tensor) -> Tensor:
+        torch.manual_seed(3)
+        return run_gated(blocks, hidden, taps, gates)
+
+    taps = [random(N, WIDTH, grad=False) for _ in range(BLOCKS)]
+    gates = torch.full((BLOCKS,), 0.3, dtype=torch.float64)
+    hidden = random(N, WIDTH)
+    assert torch.autograd.gradcheck(run, (hidden, *weights_of(blocks)))
+    for block in blocks:
+        block.eval()
+    torch.testing.assert_close(run(hidden), plain_gated(blocks, hidden, taps, gates))
+
+
+@pytest.mark.parametrize("gate", [0.0, 1.0])
+def test_a_gate_that_is_shut_or_wide_open_has_a_finite_gradient(gate: float) -> None:
+    torch.manual_seed(4)
+    blocks = make_blocks(dtype=torch.float32)
+    taps = [random(N, WIDTH, dtype=torch.float32) for _ in range(BLOCKS)]
+    gates = torch.full((BLOCKS,), gate, requires_grad=True)
+    (gradient,) = gradients(run_gated(blocks, random(1, WIDTH, dtype=torch.float32), taps, gates), [gates])
+    assert gradient.isfinite().all()
+
+
+def test_single_precision_is_close_to_double() -> None:
+    torch.manual_seed(5)
+    double, taps = make_blocks(), [random(N, WIDTH) for _ in range(BLOCKS)]
+    hidden, gates = random(1, WIDTH), torch.tensor([0.999, 0.5, 1e-4], dtype=torch.float64, requires_grad=True)
+    single = make_blocks(dtype=torch.float32)
+    for block, its_double in zip(single, double, strict=True):
+        block.load_state_dict(its_double.state_dict())
+    inputs = [hidden, gates, *weights_of(double)]
+    expected = gradients(plain_gated(double, hidden, taps, gates), inputs)
+    low_hidden, low_gates = (one.detach().float().requires_grad_() for one in (hidden, gates))
+    output = run_gated(single, low_hidden, [tap.detach().float() for tap in taps], low_gates)
+    torch.manual_seed(7)
+    weighting = torch.randn(N, WIDTH, dtype=torch.float64).float()
+    found = torch.autograd.grad((output * weighting).sum(), [low_hidden, low_gates, *weights_of(single)])
+    for one, other, name in zip(
+        found, expected, ["hidden", "gates", *("weight" for _ in weights_of(single))], strict=True
+    ):
+        scale = float(other.abs().max())
+        # A gate's gradient is that of its logit, which has the factor 1 − gate.
+        factor = (1 - gates.detach()) if name == "gates" else 1.0
+        torch.testing.assert_close(one.double() * factor, other * factor, atol=1e-5 * scale, rtol=1e-5)
+
+
+def test_products_are_lowered_where_autocast_says_so() -> None:
+    torch.manual_seed(6)
+    blocks = make_blocks(dtype=torch.float32)
+    taps, hidden = [random(N, WIDTH, dtype=torch.float32) for _ in range(BLOCKS)], random(1, WIDTH, dtype=torch.float32)
+    gates = torch.full((BLOCKS,), 0.4, requires_grad=True)
+    inputs = [hidden, *taps, gates, *weights_of(blocks)]
+    exact = run_gated(blocks, hidden, taps, gates)
+    with torch.autocast("cpu", torch.bfloat16):
+        expected, found = plain_gated(blocks, hidden, taps, gates), run_gated(blocks, hidden, taps, gates)
+    assert found.dtype == torch.float32
+    assert not torch.equal(found, exact)
+    torch.testing.assert_close(found, expected, rtol=0.05, atol=0.05)
+    for one, other in zip(gradients(found, inputs), gradients(expected, inputs), strict=True):
+        assert one.dtype == other.dtype
+        torch.testing.assert_close(one, other, rtol=0.1, atol=0.05 * max(1.0, float(other.abs().max())))
+
+
+@pytest.mark.parametrize("run", [run_gated, run_shared])
+def test_without_gradients_the_result_and_the_inputs_stay_the_same(run: Callable[..., Tensor]) -> None:
+    torch.manual_seed(8)
+    blocks, hidden = make_blocks(), random(N, WIDTH, grad=False)
+    taps = [random(N, WIDTH, grad=False) for _ in range(BLOCKS)]
+    before = [tap.clone() for tap in taps]
+    weights = torch.rand(BLOCKS, dtype=torch.float64)
+    arguments = (
+        (blocks, hidden, taps, weights) if run is run_gated else (blocks, hidden, [[t] for t in taps], weights[:, None])
+    )
+    first_hidden, expected = hidden.clone(), run(*arguments).detach()
+    with torch.inference_mode():
+        found = run(*arguments)
+    torch.testing.assert_close(found, expected)
+    assert torch.equal(hidden, first_hidden)
+    assert all(torch.equal(tap, old) for tap, old in zip(taps, before, strict=True))
+
+
+def test_what_is_kept_for_the_backward_pass_can_be_computed_again() -> None:
+    """As the full softmax does with each chunk of a catalogue."""
+    torch.manual_seed(9)
+    blocks, hidden = make_blocks(), random(1, WIDTH)
+    taps, gates = [random(N, WIDTH) for _ in range(BLOCKS)], torch.rand(BLOCKS, dtype=torch.float64)
+    packed: list[Tensor] = []
+
+    def note(kept: Tensor) -> Tensor:
+        packed.append(kept)
+        return kept
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda kept: kept):
+        again = checkpoint(run_gated, blocks, hidden, taps, gates, use_reentrant=False)
+    n_packed = len(packed)
+    once = run_gated(blocks, hidden, taps, gates)
+    assert n_packed < BLOCKS  # nothing of the blocks
+    torch.testing.assert_close(gradients(again, weights_of(blocks)), gradients(once, weights_of(blocks)))
