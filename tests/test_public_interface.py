@@ -43,6 +43,9 @@ def test_every_verb_has_a_function() -> None:
         "import_webdataset",
         "plan_run",
         "import_checkpoint",
+        "export_model",
+        "export_onnx",
+        "export_vectors",
         "run_demo",
     }
     assert verbs <= set(NAMES)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from iisan.demo.shop import ShopConfig, draw_shop
@@ -41,17 +42,38 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def environment() -> dict[str, str]:
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "2"}
+
+
 def run(arguments: list[str], folder: Path) -> str:
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "2"}
-    done = subprocess.run(arguments, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(arguments, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
 
+def serve(arguments: list[str], folder: Path) -> None:
+    """Runs the service at a free port, asks it for a page and for recommendations, and stops it."""
+    command = [*arguments, "--port", "0"]
+    with subprocess.Popen(command, cwd=folder, env=environment(), stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            said = process.stdout.readline()
+            (address,) = re.findall(r"http://\S+", said)
+            assert "<title>" in httpx.get(f"{address}/").text
+            body = {"history": ["P0001", "P0002", "P0003"], "k": 5}
+            assert len(httpx.post(f"{address}/recommend", json=body).json()["items"]) == 5
+        finally:
+            process.terminate()
+    assert process.returncode == 0
+
+
 def test_every_command_and_the_python_example_run(folder: Path) -> None:
     verbs = [command for command in commands() if command[0] == "iisan"]
-    assert [command[1] for command in verbs] == ["import", "doctor", "encode", "train", "evaluate", "recommend"]
-    outputs = [run(command, folder) for command in verbs]
+    expected = ["import", "doctor", "encode", "train", "evaluate", "recommend", "serve"]
+    assert [command[1] for command in verbs] == expected
+    outputs = [run(command, folder) for command in verbs[:-1]]
+    serve(verbs[-1], folder)
     assert "NDCG@10" in outputs[4]
     assert "P0001" not in outputs[5].replace("P0001 P0002", "")  # what was seen is not offered again
     (example,) = blocks("python")

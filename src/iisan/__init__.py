@@ -45,12 +45,17 @@ if TYPE_CHECKING:
     from iisan.jobs.evaluate_models import EvaluateModelsJob, EvaluateModelsOutcome, evaluate_models
     from iisan.jobs.evaluate_outcome import EvaluateOutcome
     from iisan.jobs.explain import ExplainJob, ExplainOutcome, explain_recommendations
+    from iisan.jobs.export.model_folder import ExportModelJob, ModelExport, export_model
+    from iisan.jobs.export.onnx_folder import ExportOnnxJob, OnnxExport, export_onnx
+    from iisan.jobs.export.vectors import ExportVectorsJob, VectorsExport, export_vectors
     from iisan.jobs.import_checkpoint import ImportCheckpointJob, import_checkpoint
     from iisan.jobs.import_states import ImportStatesJob, import_dataset_states
     from iisan.jobs.plan import PlanJob, plan_run
     from iisan.jobs.recommend import RecommendJob, RecommendOutcome, recommend
     from iisan.jobs.train import TrainJob, TrainOutcome, train_recommender
     from iisan.models.recommender import Recommendation, Recommender
+    from iisan.serving.serve import serve
+    from iisan.serving.settings import ServeSettings
     from iisan.states.describe import StoreDescription, describe_store
     from iisan.states.encode_items import EncodeReport
     from iisan.states.import_states import ImportReport
@@ -83,6 +88,9 @@ _HOMES = {
     "Evaluation": "evaluation.evaluate",
     "ExplainJob": "jobs.explain",
     "ExplainOutcome": "jobs.explain",
+    "ExportModelJob": "jobs.export.model_folder",
+    "ExportOnnxJob": "jobs.export.onnx_folder",
+    "ExportVectorsJob": "jobs.export.vectors",
     "HiddenStateStore": "states.store",
     "HuggingFaceImport": "data.importers.huggingface",
     "IisanImport": "data.importers.iisan",
@@ -90,7 +98,9 @@ _HOMES = {
     "ImportReport": "states.import_states",
     "ImportStatesJob": "jobs.import_states",
     "MicroLensImport": "data.importers.microlens",
+    "ModelExport": "jobs.export.model_folder",
     "MovieLensImport": "data.importers.movielens",
+    "OnnxExport": "jobs.export.onnx_folder",
     "Plan": "efficiency.plan",
     "PlanJob": "jobs.plan",
     "RecBoleImport": "data.importers.recbole",
@@ -98,6 +108,7 @@ _HOMES = {
     "RecommendOutcome": "jobs.recommend",
     "Recommendation": "models.recommender",
     "Recommender": "models.recommender",
+    "ServeSettings": "serving.settings",
     "ShopConfig": "demo.shop",
     "Split": "data.split",
     "StoreDescription": "states.describe",
@@ -105,6 +116,7 @@ _HOMES = {
     "TrainJob": "jobs.train",
     "TrainOutcome": "jobs.train",
     "UserError": "errors",
+    "VectorsExport": "jobs.export.vectors",
     "VerifyReport": "states.verify",
     "WebDatasetImport": "data.importers.webdataset",
     "add_items": "jobs.add_items",
@@ -117,6 +129,9 @@ _HOMES = {
     "evaluate_models": "jobs.evaluate_models",
     "examine_dataset": "jobs.doctor",
     "explain_recommendations": "jobs.explain",
+    "export_model": "jobs.export.model_folder",
+    "export_onnx": "jobs.export.onnx_folder",
+    "export_vectors": "jobs.export.vectors",
     "global_time": "data.global_time",
     "held_out_rows": "data.held_out",
     "import_amazon_2023": "data.importers.amazon_2023",
@@ -134,6 +149,7 @@ _HOMES = {
     "plan_run": "jobs.plan",
     "recommend": "jobs.recommend",
     "run_demo": "demo.run",
+    "serve": "serving.serve",
     "train_recommender": "jobs.train",
     "verify_store": "states.verify",
     "write_reports": "efficiency.report.write",
@@ -163,6 +179,9 @@ __all__ = [
     "Evaluation",
     "ExplainJob",
     "ExplainOutcome",
+    "ExportModelJob",
+    "ExportOnnxJob",
+    "ExportVectorsJob",
     "HiddenStateStore",
     "HuggingFaceImport",
     "IisanImport",
@@ -170,7 +189,9 @@ __all__ = [
     "ImportReport",
     "ImportStatesJob",
     "MicroLensImport",
+    "ModelExport",
     "MovieLensImport",
+    "OnnxExport",
     "Plan",
     "PlanJob",
     "RecBoleImport",
@@ -178,6 +199,7 @@ __all__ = [
     "RecommendOutcome",
     "Recommendation",
     "Recommender",
+    "ServeSettings",
     "ShopConfig",
     "Split",
     "StoreDescription",
@@ -185,6 +207,7 @@ __all__ = [
     "TrainJob",
     "TrainOutcome",
     "UserError",
+    "VectorsExport",
     "VerifyReport",
     "WebDatasetImport",
     "__version__",
@@ -198,6 +221,9 @@ __all__ = [
     "evaluate_models",
     "examine_dataset",
     "explain_recommendations",
+    "export_model",
+    "export_onnx",
+    "export_vectors",
     "global_time",
     "held_out_rows",
     "import_amazon_2023",
@@ -215,6 +241,7 @@ __all__ = [
     "plan_run",
     "recommend",
     "run_demo",
+    "serve",
     "train_recommender",
     "verify_store",
     "write_reports",

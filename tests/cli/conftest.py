@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,8 +30,14 @@ def run_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     """Runs ``iisan`` with some words in this process."""
     capsys.readouterr()
     monkeypatch.setattr(sys, "argv", ["iisan", *map(str, words)])
-    with pytest.raises(SystemExit) as end:
-        main()
+    # The program ends with its signals ignored; this process goes on, and its children would inherit that.
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)}
+    try:
+        with pytest.raises(SystemExit) as end:
+            main()
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
     captured = capsys.readouterr()
     assert isinstance(end.value.code, int)
     return Result(end.value.code, captured.out, captured.err)

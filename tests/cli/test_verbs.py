@@ -242,7 +242,7 @@ def test_a_checkpoint_is_imported(cli: Cli, tiny_dataset: Dataset, tmp_path: Pat
             ("train", "DATASET", "run", "--method", "magic"),
             "option --method: no method 'magic'",
         ),
-        (("train", "DATASET", "run", "--dim", "10", "--n-heads", "3"), "dim (10) is not a multiple of n_heads (3)"),
+        (("train", "DATASET", "run", "--dim", "10", "--n-heads", "3"), "dim (10) is not a multiple of --n-heads (3)"),
         (("train", "DATASET", "run", "--metric", "HR@0"), "option --metric"),
         (("train", "DATASET", "run", "--preset", "best"), "option --preset"),
         (("train", "DATASET", "run", "--min-interactions", "50"), "no user has 50 interactions"),

@@ -56,6 +56,8 @@ def test_it_prints_the_comparison_and_two_shoppers(finished: tuple[Path, str]) -
         assert label in printed
     assert printed.count("may want next") == 2
     assert f"iisan recommend {folder / 'model'}" in printed
+    assert f"iisan serve {folder / 'runs' / 'iisan'}" in printed
+    assert "http://127.0.0.1:8080/" in printed
 
 
 def test_the_model_it_leaves_works(finished: tuple[Path, str]) -> None:

@@ -11,6 +11,7 @@ import sys
 import tarfile
 import textwrap
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 
 from iisan.data.dataset import Dataset
 from iisan.data.importers.delimited import DelimitedImport, import_delimited
@@ -27,10 +29,13 @@ from iisan.jobs.add_items import AddItemsJob, AddItemsOutcome, add_items
 from iisan.jobs.encode import EncodeJob, encode_dataset
 from iisan.jobs.evaluate import EvaluateJob, evaluate_model
 from iisan.jobs.import_states import ImportStatesJob, import_dataset_states
+from iisan.jobs.new_items import NewItems
 from iisan.jobs.recommend import RecommendJob, recommend
 from iisan.jobs.save_model import save_whole
+from iisan.jobs.shown_pictures import ShownPictures
 from iisan.jobs.train import TrainJob, TrainOutcome, train_recommender
 from iisan.models.additions import Additions
+from iisan.models.picture_store import PictureStore
 from iisan.models.recommender import Recommender
 from iisan.states.cached_source import CachedSource
 from iisan.states.store import HiddenStateStore
@@ -104,6 +109,43 @@ def test_new_items_are_recommended_at_once_and_may_stand_in_histories(
     assert table.item_ids[:N_ITEMS] == trained.model.table.item_ids
     assert torch.equal(table.embeddings[:N_ITEMS], trained.model.table.embeddings)
     assert table.item_ids[N_ITEMS:] == [f"n{k}" for k in range(N_NEW)]
+
+
+def test_pictures_for_people_are_kept_and_go_when_their_items_are_replaced(
+    add: Callable[..., AddItemsOutcome], model: Path, new_table: Path, tmp_path: Path
+) -> None:
+    add()
+    table, store = Recommender.from_pretrained(model).table, PictureStore(model)
+    shown = {}
+    for k in range(N_NEW):
+        row = table.row(f"n{k}")
+        assert row is not None
+        shown[k] = store.find(table.facts[row].picture)
+    assert {k for k, path in shown.items() if path is None} == {1, 3}
+    with new_table.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.reader(stream))[1:]
+    for k, (_, _, image) in enumerate(rows):
+        path = shown[k]
+        if path is not None:
+            with Image.open(path) as small, Image.open(new_table.parent / image) as large:
+                assert (small.format, small.size) == ("JPEG", large.size)
+            assert path.stem == sha256((new_table.parent / image).read_bytes()).hexdigest()
+    # Leftovers of a kill, and a picture whose item lost it, go with the next addition.
+    store.keep("0" * 64, b"of nobody")
+    (store.folder / f".{'1' * 64}.jpg.tmp").write_bytes(b"half")
+    add(write_table(tmp_path / "later", [("n0", "now without a picture", "")]), on_existing="replace")
+    add(write_table(tmp_path / "later", [("n9", "one more", "")]))
+    assert {path.stem for path in store.folder.iterdir()} == {
+        path.stem for k, path in shown.items() if path is not None and k != 0
+    }
+
+
+def test_a_picture_that_cannot_be_shown_is_left_out_with_a_warning(
+    model: Path, new_table: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    new = NewItems(["a", "b"], [None, None], {"image": ["0" * 64, None]}, {"image": [new_table, None]})
+    assert ShownPictures(PictureStore(model), new).keep([0, 1]) == {}
+    assert "the picture of item 'a' will not be shown" in caplog.text
 
 
 def as_if_there(
@@ -719,11 +761,12 @@ KILLED = """
     import torch
     from iisan.encoders.text import TextEncoder
     from iisan.jobs import add_items as module
+    from iisan.jobs import append_items
     from iisan.models.item_table import ItemTable
 
     torch.set_num_threads(1)
     os.fsync = lambda descriptor: None
-    module.ITEMS_AT_ONCE = 2
+    append_items.ITEMS_AT_ONCE = 2
     root, model, items, encoder = map(Path, sys.argv[1:])
     random.seed(0)
 

@@ -109,24 +109,23 @@ def test_other_models(
     assert "<h3>What the item is</h3>" in as_html(outcome)
 
 
-def test_a_model_without_stored_states_is_explained_by_the_history(
-    tmp_path: Path, train_tiny: Callable[..., TrainOutcome], tiny_models: TinyModels, tiny_dataset: Dataset
+def test_a_model_that_knows_ids_only_is_explained_by_the_history(
+    tmp_path: Path, train_tiny: Callable[..., TrainOutcome], tiny_dataset: Dataset
 ) -> None:
-    by_id = explained(train_tiny(tmp_path / "id", method="id", max_epochs=1), tiny_dataset, k=2)
-    assert by_id.notes == ["the model knows items by their ids only, so there are no modalities to leave out"]
-    encoders = (f"text={tiny_models.text}", f"image={tiny_models.image}")
-    job = TrainJob(dataset=tiny_dataset.path, run=tmp_path / "tuned", encoder=encoders)
-    config = TrainConfig.preset("default", **{**TINY, "method": "bitfit", "loss": "in_batch", "max_epochs": 1})
-    tuned = explained(train_recommender(job, config), tiny_dataset, k=2)
-    assert "the encoders were tuned (method bitfit)" in tuned.notes[0]
-    for outcome in (by_id, tuned):
-        for item in outcome.explanation.items:
-            assert item.of_item is None
-            assert all(one.drop is not None for one in item.history)
-        page = as_html(outcome)
-        assert "What the item is" not in page
-        assert "What came before" in page
-        assert outcome.notes[0] in page
+    outcome = explained(train_tiny(tmp_path / "id", method="id", max_epochs=1), tiny_dataset, k=2)
+    assert outcome.notes == ["the model knows items by their ids only, so there are no modalities to leave out"]
+    for item in outcome.explanation.items:
+        assert item.of_item is None
+        assert all(one.drop is not None for one in item.history)
+    page = as_html(outcome)
+    assert "What the item is" not in page
+    assert "What came before" in page
+    assert outcome.notes[0] in page
+
+
+def test_an_encoder_is_of_no_use_where_states_are_stored(trained: TrainOutcome, tiny_dataset: Dataset) -> None:
+    with pytest.raises(UserError, match="leave --encoder out"):
+        explained(trained, tiny_dataset, encoder=("text=somewhere",))
 
 
 def test_states_that_the_model_was_not_trained_on(

@@ -90,9 +90,10 @@ def test_a_budget_of_steps_ends_in_the_middle_of_an_epoch(train: Train, tmp_path
     assert [record["steps"] for record in records] == [2]
 
 
-def test_the_full_softmax_is_refused(train: Train, tmp_path: Path) -> None:
+@pytest.mark.parametrize("loss", ["full_softmax", "sampled_softmax", "auto"])
+def test_a_loss_over_the_catalogue_is_refused(train: Train, tmp_path: Path, loss: str) -> None:
     with pytest.raises(UserError, match="whole catalogue through the encoders"):
-        train(tmp_path / "run", method="lora", loss="full_softmax")
+        train(tmp_path / "run", method="lora", loss=loss)
     assert not (tmp_path / "run").exists()
 
 

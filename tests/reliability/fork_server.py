@@ -126,7 +126,7 @@ def serve() -> None:
     """Answers requests until the input ends."""
     import torch
 
-    from iisan.jobs import add_items
+    from iisan.jobs import append_items
     from iisan.states.encode_items import encode_items
 
     torch.set_num_threads(1)
@@ -134,7 +134,7 @@ def serve() -> None:
     defaults = encode_items.__kwdefaults__
     assert defaults is not None
     defaults["shard_rows"] = SHARD_ROWS
-    add_items.ITEMS_AT_ONCE = ITEMS_AT_ONCE
+    append_items.ITEMS_AT_ONCE = ITEMS_AT_ONCE
     print("ready", flush=True)
     for line in sys.stdin:
         print(json.dumps(_run(**json.loads(line))), flush=True)

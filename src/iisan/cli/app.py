@@ -18,10 +18,12 @@ from iisan.cli import (
     encode,
     evaluate,
     explain,
+    export,
     import_checkpoint,
     import_data,
     plan,
     recommend,
+    serve,
     states,
     train,
 )
@@ -52,7 +54,9 @@ for verb in (
     compare,
     plan,
     explain,
+    export,
     import_checkpoint,
+    serve,
     demo,
 ):
     verb.add_to(app)

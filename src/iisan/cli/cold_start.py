@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import typer
 from pydantic import BaseModel, ConfigDict, Field
-from rich import box
 from rich.table import Table
 
 from iisan.cli.consoles import messages, results
+from iisan.cli.narrow_table import Heading, narrow_table
 from iisan.cli.options import add_verb, build, chosen
 from iisan.evaluation.cold_start import PERCENTILE, ChoiceRanks, ColdStart
 from iisan.evaluation.protocol import Protocol
@@ -62,15 +62,12 @@ def print_cold_start(outcome: ColdStart) -> None:
 def _table(title: str, ranks: ChoiceRanks) -> Table:
     names = list(next(iter(ranks.metrics.values()))[SHOWN])
     counts = f"{ranks.n_choices:,} choices of {ranks.n_items:,} items by {ranks.n_users:,} users"
-    # Narrow enough for a terminal of 80 columns.
-    table = Table(title=f"{title}\n{counts}, percent", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("ranked by")
-    for name in names:
-        table.add_column(name, justify="right")
-    for ranked_by, metrics in ranks.metrics.items():
-        values = (f"{value if name == PERCENTILE else 100 * value:.2f}" for name, value in metrics[SHOWN].items())
-        table.add_row(ranked_by, *values)
-    return table
+    rows = [
+        [ranked_by, *(f"{value if name == PERCENTILE else 100 * value:.2f}" for name, value in metrics[SHOWN].items())]
+        for ranked_by, metrics in ranks.metrics.items()
+    ]
+    headings = [Heading("ranked by", numeric=False), *map(Heading, names)]
+    return narrow_table(f"{title}\n{counts}, percent", headings, rows)
 
 
 def _notes(outcome: ColdStart) -> list[str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import typer
-from rich.table import Table
 
 from iisan.cli.consoles import messages, results
+from iisan.cli.narrow_table import Heading, narrow_table
 from iisan.cli.options import add_verb, build, chosen
 from iisan.cli.progress import TaskProgress
 from iisan.efficiency.report.notes import notes
@@ -37,12 +37,8 @@ def run(values: dict[str, Any]) -> None:
 def print_comparison(outcome: CompareOutcome) -> None:
     """Prints the tables of a comparison and where its report is."""
     for plain in comparison_tables(outcome.comparison):
-        table = Table(title=plain.title)
-        for column in plain.columns:
-            table.add_column(column.heading, justify="right" if column.numeric else "left")
-        for row in plain.rows:
-            table.add_row(*row)
-        results.print(table)
+        headings = [Heading(column.heading, column.numeric) for column in plain.columns]
+        results.print(narrow_table(plain.title, headings, plain.rows))
     verdict = outcome.comparison.verdict
     for line in [*([] if verdict is None else [verdict]), *notes(outcome.comparison)]:
         results.print(line, soft_wrap=True, highlight=False)

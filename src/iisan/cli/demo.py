@@ -17,6 +17,7 @@ from iisan.cli.recommend import answer_table
 from iisan.demo.run import DemoOutcome, run_demo
 from iisan.demo.shop import ShopConfig
 from iisan.jobs.recommend import Answer
+from iisan.serving.settings import ServeSettings
 from iisan.training.config import TrainConfig
 
 LABELS = {"popularity": "most popular items", "frozen": "frozen features", "iisan": "IISAN"}
@@ -77,3 +78,6 @@ def print_outcome(outcome: DemoOutcome, seconds: float) -> None:
     results.print(f"\n{seconds:.0f} s. The model is in {outcome.model}; try", soft_wrap=True)
     example = " ".join(outcome.shoppers[0].history.items[-3:])
     results.print(f'  iisan recommend {outcome.model} --history "{example}"', soft_wrap=True)
+    place = "http://{}:{}/".format(*(ServeSettings.model_fields[name].default for name in ("host", "port")))
+    results.print(f"or in a browser: start this, and open {place}", soft_wrap=True)
+    results.print(f"  iisan serve {outcome.run}", soft_wrap=True)

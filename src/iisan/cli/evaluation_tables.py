@@ -1,10 +1,11 @@
-"""Evaluations as tables of at most a hundred columns."""
+"""Evaluations as tables that a terminal of 80 columns shows whole."""
 
 from __future__ import annotations
 
 from rich.table import Table
 
 from iisan.cli.consoles import results
+from iisan.cli.narrow_table import Heading, narrow_table
 from iisan.data.split import SplitKind
 from iisan.evaluation.evaluate import Evaluation
 from iisan.evaluation.popularity_bands import BANDS
@@ -15,6 +16,8 @@ from iisan.jobs.evaluate_outcome import EvaluateOutcome, SplitEvaluation
 # What the smaller tables show; the JSON form has both protocols.
 SHOWN: Protocol = "paper"
 USUAL_K = 10
+# Of the table that compares two models, beside the metric.
+COMPARED = ("first", "other", "difference", "95 % interval", "p")
 
 
 def print_outcome(outcome: EvaluateModelsOutcome) -> None:
@@ -44,11 +47,13 @@ def _metrics_table(kind: SplitKind, one: SplitEvaluation) -> Table:
     evaluation = one.model
     names = list(evaluation.metrics[SHOWN])
     title = f"{kind}, {evaluation.part}: {evaluation.n_users:,} users, {evaluation.n_candidates:,} items, percent"
-    table = Table("ranked by", "protocol", *names, title=title)
-    for label, ranked in _rankings(one):
-        for protocol, metrics in ranked.metrics.items():
-            table.add_row(label, protocol, *(_percent(metrics[name]) for name in names))
-    return table
+    rows = [
+        [label, protocol, *(_percent(metrics[name]) for name in names)]
+        for label, ranked in _rankings(one)
+        for protocol, metrics in ranked.metrics.items()
+    ]
+    headings = [Heading("ranked by", numeric=False), Heading("protocol", numeric=False), *map(Heading, names)]
+    return narrow_table(title, headings, rows)
 
 
 def _notes(one: SplitEvaluation) -> str:
@@ -71,15 +76,16 @@ def _bands_table(kind: SplitKind, one: SplitEvaluation) -> Table:
     k = USUAL_K if USUAL_K in ks else ks[-1]
     names = [f"HR@{k}", f"NDCG@{k}"]
     columns = [*names, *(f"popular {name}" for name in names)]
-    table = Table("target", "items", "users", *columns, title=f"{kind}, by popularity of the target, {SHOWN}, percent")
+    rows: list[list[str]] = []
     for band in BANDS:
         cells = [ranked.bands[band].metrics for _, ranked in _rankings(one)]
         result = one.model.bands[band]
-        table.add_row(band, f"{result.n_items:,}", f"{result.n_users:,}", *_cells(cells, names))
+        rows.append([band, f"{result.n_items:,}", f"{result.n_users:,}", *_cells(cells, names)])
     cold = one.model.among_cold
     cells = [ranked.among_cold.metrics for _, ranked in _rankings(one)]
-    table.add_row("cold among cold", f"{cold.n_candidates:,}", f"{cold.n_users:,}", *_cells(cells, names))
-    return table
+    rows.append(["cold among cold", f"{cold.n_candidates:,}", f"{cold.n_users:,}", *_cells(cells, names)])
+    headings = [Heading("target", numeric=False), *map(Heading, ("items", "users", *columns))]
+    return narrow_table(f"{kind}, by popularity of the target, {SHOWN}, percent", headings, rows)
 
 
 def _cells(metrics: list[dict[Protocol, dict[str, float]]], names: list[str]) -> list[str]:
@@ -88,20 +94,14 @@ def _cells(metrics: list[dict[Protocol, dict[str, float]]], names: list[str]) ->
 
 def _print_comparison(comparison: ModelComparison) -> None:
     for kind, protocols in comparison.differences.items():
-        table = Table(
-            "metric",
-            "first",
-            "other",
-            "difference",
-            "95 % interval",
-            "p",
-            title=f"{kind}, {SHOWN}: {comparison.other} against {comparison.first}, percent",
-        )
+        rows: list[list[str]] = []
         for name, found in protocols[SHOWN].items():
             interval = f"{100 * found.low:+.2f} to {100 * found.high:+.2f}"
             shares = (_percent(found.first), _percent(found.other), f"{100 * found.difference:+.2f}")
-            table.add_row(name, *shares, interval, f"{found.p_value:.4f}")
-        results.print(table)
+            rows.append([name, *shares, interval, f"{found.p_value:.4f}"])
+        headings = [Heading("metric", numeric=False), *map(Heading, COMPARED)]
+        title = f"{kind}, {SHOWN}: {comparison.other} against {comparison.first}, percent"
+        results.print(narrow_table(title, headings, rows))
     _line("intervals and p: paired bootstrap over users; how much the training seed decides is not in them")
 
 

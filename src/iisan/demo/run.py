@@ -53,12 +53,14 @@ class DemoOutcome:
     Attributes:
         dataset: The imported shop.
         model: Folder of the recommender.
+        run: Folder of its training run, which knows the dataset.
         evaluations: By what ranks: popularity, frozen features, IISAN.
         shoppers: Two shoppers with their recommendations.
     """
 
     dataset: Dataset
     model: Path
+    run: Path
     evaluations: dict[str, Evaluation]
     shoppers: list[Shopper]
 
@@ -96,7 +98,8 @@ def run_demo(
         evaluations.setdefault("popularity", evaluated.popularity)
         evaluations[method] = evaluated.model
     save_whole(outcome.model, folder / "model")
-    return DemoOutcome(dataset, folder / "model", evaluations, _shoppers(outcome.model, dataset))
+    shoppers = _shoppers(outcome.model, dataset)
+    return DemoOutcome(dataset, folder / "model", job.run, evaluations, shoppers)
 
 
 def _encode_job(dataset: Path) -> EncodeJob:

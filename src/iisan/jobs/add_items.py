@@ -7,29 +7,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from iisan.data.importers.catalogue import named_parts
 from iisan.data.media import Progress
 from iisan.encoders.config import ComputeDtype, Kind
 from iisan.errors import UserError
 from iisan.jobs.addition_plan import AdditionPlan, OnEmpty, OnExisting, plan_additions
+from iisan.jobs.append_items import append_items
 from iisan.jobs.item_columns import ItemColumns
+from iisan.jobs.model_encoders import ModelEncoders, recorded_encoders, refuse_stored_states
 from iisan.jobs.new_items import ItemsTableOptions, NewItems, read_ids_and_titles, read_new_items
-from iisan.jobs.new_states import is_imported, live_states, refuse_imported, stored_states, stores_of_encoders
+from iisan.jobs.new_states import is_imported, refuse_imported, stored_states, stores_of_encoders
 from iisan.jobs.run_folder import MODEL
-from iisan.models.added_items import AddedItems
+from iisan.jobs.shown_pictures import ShownPictures
 from iisan.models.additions import Additions
-from iisan.models.config import ItemIdConfig
 from iisan.models.file_names import CONFIG
+from iisan.models.picture_store import PictureStore
 from iisan.models.recommender import Recommender
 from iisan.states.sources import StateSource
 from iisan.training.device import resolve_device
-
-# Items committed at once: what a kill can cost.
-ITEMS_AT_ONCE = 1024
 
 
 class AddItemsJob(ItemsTableOptions):
@@ -82,10 +79,12 @@ class AddItemsOutcome:
 
 
 def add_items(job: AddItemsJob, progress: Progress | None = None) -> AddItemsOutcome:
-    """Embeds new items with the frozen encoders and the trained side network, and appends them to the item table.
+    """Embeds new items with the model's encoders and trained network, and appends them to the item table.
 
-    They can be recommended as soon as this returns; a part of them may be earlier, as every `ITEMS_AT_ONCE` items are
-    committed together. A run that was interrupted is continued by calling this again.
+    A small copy of each item's picture is kept in the model folder, for people.
+
+    They can be recommended as soon as this returns; a part of them may be earlier, as they are committed
+    part by part. A run that was interrupted is continued by calling this again.
 
     Args:
         job: What to do.
@@ -100,6 +99,7 @@ def add_items(job: AddItemsJob, progress: Progress | None = None) -> AddItemsOut
     with journal.held(), journal.scratch() as scratch:
         recommender = Recommender.from_pretrained(folder)
         encoders = recorded_encoders(recommender, folder)
+        refuse_stored_states(recommender, job.states)
         new = _new_items(job, recommender, encoders, scratch, progress)
         plan = plan_additions(
             new, recommender.table, on_existing=job.on_existing, on_empty=job.on_empty, where=str(job.items)
@@ -107,7 +107,10 @@ def add_items(job: AddItemsJob, progress: Progress | None = None) -> AddItemsOut
         n_items = len(recommender.table) + sum(row >= len(recommender.table) for row in plan.rows)
         if plan.chosen:
             source = _source(job, recommender, encoders, new, plan, progress)
-            _append(journal, recommender.to(resolve_device(job.device)), source, new, plan, progress)
+            shown = PictureStore(folder)
+            shown.sweep(recommender.table.shown)
+            model = recommender.to(resolve_device(job.device))
+            append_items(journal, model, source, new, plan, progress, ShownPictures(shown, new).keep)
     return AddItemsOutcome(
         plan.added, plan.replaced, plan.unchanged, plan.skipped, plan.empty, new.refused, folder, n_items
     )
@@ -128,40 +131,6 @@ def model_folder(path: Path) -> Path:
             "Recommender.from_pretrained(id).save_pretrained(folder)",
         )
     return folder
-
-
-def recorded_encoders(recommender: Recommender, folder: Path) -> dict[str, Mapping[str, Any]]:
-    """Identity of the encoder of each modality that a model reads.
-
-    Raises:
-        UserError: The model reads no content, or does not say what encoders made the states that it was trained on.
-    """
-    if isinstance(recommender.config.item_encoder, ItemIdConfig):
-        raise UserError(
-            "the model knows items by their ids only", where=str(folder), how="train one with --method iisan or frozen"
-        )
-    encoders = recommender.details.get("encoders")
-    shapes = recommender.config.item_encoder
-    names = sorted(getattr(shapes, "modalities", None) or getattr(shapes, "widths", {}))
-    if not isinstance(encoders, dict) or not set(names) <= set(encoders):
-        raise UserError(
-            "the model does not say what encoders it was trained with",
-            where=str(folder),
-            how="train it, or import its checkpoint with its dataset, with this version",
-        )
-    return {name: encoders[name] for name in names}
-
-
-def embed_new(recommender: Recommender, source: StateSource, rows: Tensor, catalogue_rows: Tensor) -> Tensor:
-    """Embeddings of items as they come after training, ``[n, d]`` fp32 on the CPU.
-
-    Args:
-        recommender: The model.
-        source: Hidden states.
-        rows: ``[n]`` rows of the source.
-        catalogue_rows: ``[n]`` rows of the item table; beyond its end for items that it lacks.
-    """
-    return recommender.embed_items(source, rows, catalogue_rows=catalogue_rows).cpu()
 
 
 def _new_items(
@@ -201,46 +170,13 @@ def _source(
         ids = [new.item_ids[position] for position in plan.chosen]
         hashes = {name: [new.hashes[name][position] for position in plan.chosen] for name in encoders}
         return stored_states(encoders, job.states, ids, hashes, device)
-    models = named_parts(job.encoder)
-    unknown = sorted(set(models) - set(encoders))
-    if unknown:
-        raise UserError(f"the model has no modality {unknown[0]!r}", how=f"it has: {', '.join(encoders)}")
     contents = {name: [new.contents[name][position] for position in plan.chosen] for name in encoders}
-    return live_states(
-        encoders,
-        recommender.details.get("state_dtypes", {}),
-        contents,
-        models=models,
+    live = ModelEncoders(
+        recommender,
+        model_folder(job.model),
+        models=named_parts(job.encoder),
         compute=job.compute,
         batch_size=job.batch_size,
         device=device,
-        progress=progress,
     )
-
-
-def _append(
-    journal: Additions,
-    recommender: Recommender,
-    source: StateSource,
-    new: NewItems,
-    plan: AdditionPlan,
-    progress: Progress | None,
-) -> None:
-    """Embeds and commits the chosen items, which are the rows of the source, part by part."""
-    table, rows, positions = recommender.table, torch.tensor(plan.rows), torch.arange(len(plan.rows))
-    for start in range(0, len(rows), ITEMS_AT_ONCE):
-        part = slice(start, start + ITEMS_AT_ONCE)
-        embeddings = embed_new(recommender, source, positions[part], rows[part])
-        chosen = plan.chosen[part]
-        ids = [new.item_ids[position] for position in chosen]
-        broken = (~embeddings.isfinite().all(dim=1)).nonzero().flatten().tolist()
-        if broken:
-            raise UserError(
-                f"the embedding of item {ids[broken[0]]!r} is not finite", how="check its content; it was not added"
-            )
-        known = [table.titles[row] if row < len(table) else None for row in plan.rows[part]]
-        titles = [new.titles[position] or before for position, before in zip(chosen, known, strict=True)]
-        hashes = {name: [values[position] for position in chosen] for name, values in new.hashes.items()}
-        journal.append(AddedItems.new(ids, titles, embeddings, hashes))
-        if progress is not None:
-            progress(min(start + ITEMS_AT_ONCE, len(rows)), len(rows), "add")
+    return live.states(contents, progress)

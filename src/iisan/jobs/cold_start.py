@@ -18,9 +18,10 @@ from iisan.data.split_options import SplitOptions
 from iisan.errors import UserError
 from iisan.evaluation.cold_start import ColdStart, History, RankedBy, ScoreUsers, cold_choices, evaluate_cold_start
 from iisan.evaluation.scorers import PopularityScorer, RecommenderScorer
-from iisan.jobs.add_items import embed_new, recorded_encoders
+from iisan.jobs.append_items import embed_new
 from iisan.jobs.encode import states_folder
 from iisan.jobs.evaluate import embeddings_by_row, load_recommender
+from iisan.jobs.model_encoders import recorded_encoders
 from iisan.jobs.new_states import stores_of_encoders
 from iisan.jobs.recorded_dataset import recorded_dataset
 from iisan.models.recommender import Recommender

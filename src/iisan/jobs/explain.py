@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from iisan.data.dataset import Dataset
-from iisan.efficiency.gate_values import LayerValues, gate_values
+from iisan.data.importers.catalogue import named_parts
 from iisan.errors import UserError
-from iisan.jobs.add_items import recorded_encoders
 from iisan.jobs.encode import states_folder
 from iisan.jobs.evaluate import load_recommender
+from iisan.jobs.explanation_basis import Explained, ExplanationBasis
+from iisan.jobs.export.source_model import source_folder
 from iisan.jobs.histories import History
-from iisan.jobs.new_states import stores_of_encoders
+from iisan.jobs.model_encoders import ModelEncoders, has_tuned_encoders, refuse_stored_states
 from iisan.jobs.recommend import known_histories
 from iisan.jobs.recorded_dataset import recorded_dataset
-from iisan.models.config import ItemIdConfig
-from iisan.models.explanation.explain import StatesOf, explain
-from iisan.models.explanation.explanation import Explanation
 from iisan.models.recommender import Recommender
-from iisan.models.side_network import SideNetwork
-from iisan.states.cached_source import CachedSource
-from iisan.states.sources import ItemStates
 from iisan.training.device import resolve_device
-from iisan.tuning.choose import is_tuned
 
 Form = Literal["text", "json", "html"]
 
-# Ids named in a note.
+# Problems named in an error.
 SHOWN = 3
 
 
@@ -51,6 +43,11 @@ class ExplainJob(BaseModel):
     k: int = Field(5, ge=1, description="Recommendations to explain")
     items: str | None = Field(None, description="Ids to explain instead, separated by spaces or commas")
     states: Path | None = Field(None, description="Folder of the stores; by default DATASET/states")
+    encoder: tuple[str, ...] = Field(
+        (),
+        description="Where an encoder is now, MODALITY=MODEL, for a model whose encoders were tuned; by default where "
+        "it was at training",
+    )
     format: Form = Field("text", description="Form of the answer")
     output: Path | None = Field(None, description="File for the answer")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
@@ -63,22 +60,15 @@ class ExplainJob(BaseModel):
 
 
 @dataclass(frozen=True)
-class ExplainOutcome:
-    """An explanation with what is known around it.
+class ExplainOutcome(Explained):
+    """An explanation of a model on a dataset.
 
     Attributes:
         user_id: Whose history it is, None for one of the command line.
-        explanation: The scores taken apart.
-        gates: The model's gates by tower and layer (see :func:`~iisan.efficiency.gate_values.gate_values`), the same
-            for every item; empty for a model without.
-        notes: What could not be explained, a line each.
         dataset: For the pictures.
     """
 
     user_id: str | None
-    explanation: Explanation
-    gates: dict[str, dict[str, LayerValues]]
-    notes: list[str]
     dataset: Dataset
 
     @property
@@ -92,27 +82,35 @@ class ExplainOutcome:
 def explain_recommendations(job: ExplainJob) -> ExplainOutcome:
     """Explains the top items after a history, or the items that are named.
 
-    States are read of the items at hand only. A model whose encoders were tuned, or which knows items by their ids
-    only, is explained by the history alone, and a note says so.
+    States are read of the items at hand only, or computed by the encoders of the model folder where these were tuned. A
+    model which knows items by their ids only is explained by the history alone, and a note says so.
 
     Raises:
-        UserError: The model, the dataset or a store cannot be read, an id is unknown, or the stores were made by other
-            encoders.
+        UserError: The model, the dataset, a store or a tuned encoder cannot be read, an id is unknown, or the stores
+            were made by other encoders.
     """
     recommender = load_recommender(job.model)
     dataset = Dataset.open(job.dataset or _recorded(job.model))
     served, notes = known_histories(recommender, [_history(job, dataset)])
     if not served:
         raise UserError("; ".join(notes[:SHOWN]), how="give at least one item id that the model knows")
-    why_not = _why_not_apart(recommender)
-    encoders = {} if why_not else recorded_encoders(recommender, Path(job.model))
+    basis = _basis(job, recommender, dataset)
     items = None if job.items is None else _ids(job.items)
-    states_of = None if why_not else _states_of(encoders, states_folder(dataset.path, job.states))
     recommender.to(resolve_device(job.device))
-    found = explain(recommender, served[0].items, items, k=job.k, states_of=states_of)
-    notes += [why_not] if why_not else []
-    notes += _notes(found, recommender)
-    return ExplainOutcome(job.user, found, _gates(recommender, encoders), notes, dataset)
+    found = basis.explain(recommender, served[0].items, items, k=job.k)
+    return ExplainOutcome(found.explanation, found.gates, [*notes, *found.notes], job.user, dataset)
+
+
+def _basis(job: ExplainJob, recommender: Recommender, dataset: Dataset) -> ExplanationBasis:
+    if not has_tuned_encoders(recommender):
+        if job.encoder:
+            raise UserError("the states that this model reads are stored", where="encoder", how="leave --encoder out")
+        return ExplanationBasis.open(recommender, Path(job.model), states_folder(dataset.path, job.states))
+    refuse_stored_states(recommender, job.states)
+    encoders = ModelEncoders(
+        recommender, source_folder(job.model), models=named_parts(job.encoder), device=resolve_device(job.device)
+    )
+    return ExplanationBasis.computing(encoders, dataset)
 
 
 def _recorded(model: str) -> Path:
@@ -134,49 +132,3 @@ def _history(job: ExplainJob, dataset: Dataset) -> History:
 
 def _ids(text: str) -> list[str]:
     return text.replace(",", " ").split()
-
-
-def _why_not_apart(recommender: Recommender) -> str | None:
-    """Why scores cannot be taken apart by modality; None where they can."""
-    method = recommender.details.get("training", {}).get("method", "iisan")
-    if isinstance(recommender.config.item_encoder, ItemIdConfig):
-        return "the model knows items by their ids only, so there are no modalities to leave out"
-    if is_tuned(method):
-        return (
-            f"the encoders were tuned (method {method}), so the stored states are not those that the model reads, "
-            "and no modality is left out"
-        )
-    return None
-
-
-def _states_of(encoders: Mapping[str, Mapping[str, Any]], folder: Path) -> StatesOf:
-    stores = stores_of_encoders(encoders, folder)
-
-    def states_of(item_ids: Sequence[str]) -> Mapping[str, ItemStates]:
-        # Not resident: that would read the whole stores to compare their checksums.
-        return CachedSource(stores, item_ids, resident=False).gather(torch.arange(len(item_ids)))
-
-    return states_of
-
-
-def _gates(recommender: Recommender, encoders: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, LayerValues]]:
-    network = recommender.item_encoder
-    if not isinstance(network, SideNetwork):
-        return {}  # nor has any model whose encoders were tuned
-    return gate_values(network, {name: encoders[name]["taps"] for name in network.names})
-
-
-def _notes(found: Explanation, recommender: Recommender) -> list[str]:
-    notes = []
-    if found.n_unread:
-        notes.append(
-            f"the model reads the last {recommender.max_length} items; {found.n_unread} older ones do not count"
-        )
-    unknown = found.unknown_content
-    if unknown:
-        shown = ", ".join(map(repr, unknown[:SHOWN])) + (", …" if len(unknown) > SHOWN else "")
-        notes.append(
-            f"the stores do not hold the states that the model knows {shown} by ({len(unknown)} of the items at hand), "
-            "so they are taken whole"
-        )
-    return notes

@@ -1,4 +1,4 @@
-"""The hidden states of new items, as those of the trained items were: from the same encoders, or from stores."""
+"""The hidden states of new items from stores, as those of the trained items were."""
 
 from __future__ import annotations
 
@@ -10,14 +10,10 @@ from typing import Any
 import torch
 
 from iisan.data.few_ids import few
-from iisan.encoders.config import ComputeDtype
-from iisan.encoders.rebuild import differing_keys, rebuild_encoder
+from iisan.encoders.rebuild import differing_keys
 from iisan.errors import UserError
 from iisan.states.absent_modalities import AbsentModalities
 from iisan.states.cached_source import CachedSource
-from iisan.states.content import Content
-from iisan.states.encode_items import Progress
-from iisan.states.live_source import LiveSource
 from iisan.states.manifest import StoreDtype
 from iisan.states.sources import ModalityShape, StateSource
 from iisan.states.store import HiddenStateStore
@@ -27,52 +23,6 @@ logger = logging.getLogger(__name__)
 
 # What `encode` writes unless told otherwise.
 USUAL_DTYPE: StoreDtype = "float16"
-
-
-def live_states(
-    encoders: Mapping[str, Mapping[str, Any]],
-    dtypes: Mapping[str, StoreDtype],
-    contents: Mapping[str, Sequence[Content | None]],
-    *,
-    models: Mapping[str, str],
-    compute: ComputeDtype = "auto",
-    batch_size: int = 64,
-    device: torch.device,
-    progress: Progress | None = None,
-) -> StateSource:
-    """States computed when they are asked for; an encoder that no item needs is not loaded.
-
-    Args:
-        encoders: Identity of the encoder of each modality of a model.
-        dtypes: Dtype of the states that it was trained on; float16 where it is not said.
-        contents: Content of the ``n`` items by modality.
-        models: Where an encoder is, by modality, where it is not where its identity says.
-        compute: Arithmetic of the encoders.
-        batch_size: Items in one forward pass.
-        device: Where encoders and states are.
-        progress: Called as ``(done, total, label)``.
-
-    Raises:
-        UserError: An encoder cannot be loaded, or is another one.
-    """
-    present = {name: sum(content is not None for content in contents[name]) for name in encoders}
-    done = dict.fromkeys(encoders, 0)
-
-    def advance(name: str, count: int) -> None:
-        done[name] += count
-        if progress is not None:
-            progress(done[name], present[name], f"encode {name}")
-
-    loaded = {}
-    for name, identity in encoders.items():
-        if present[name]:
-            loaded[name] = rebuild_encoder(
-                identity, model=models.get(name), compute=compute, batch_size=batch_size, device=str(device)
-            )
-    known = {name: _dtype(name, dtypes) for name in loaded}
-    live = LiveSource(loaded, {name: contents[name] for name in loaded}, device, known, advance)
-    absent = _shapes({name: identity for name, identity in encoders.items() if name not in loaded})
-    return AbsentModalities(live, absent, device) if absent else live
 
 
 def refuse_imported(encoders: Mapping[str, Mapping[str, Any]]) -> None:
@@ -182,7 +132,8 @@ def _shapes(encoders: Mapping[str, Mapping[str, Any]]) -> dict[str, ModalityShap
     return {name: ModalityShape(len(identity["taps"]), identity["width"]) for name, identity in encoders.items()}
 
 
-def _dtype(name: str, dtypes: Mapping[str, StoreDtype]) -> StoreDtype:
+def dtype_of_states(name: str, dtypes: Mapping[str, StoreDtype]) -> StoreDtype:
+    """Dtype of the states of one modality that a model was trained on; float16 where it does not say."""
     if name not in dtypes:
         logger.warning("the model does not say in what dtype the states of %s were kept; taking %s", name, USUAL_DTYPE)
     return dtypes.get(name, USUAL_DTYPE)

@@ -13,12 +13,14 @@ from iisan.encoders.encoder import Encoder
 from iisan.encoders.rebuild import rebuild_encoder
 from iisan.errors import UserError
 from iisan.jobs.encode import modality_contents
+from iisan.models.file_names import TUNED_ENCODERS
 from iisan.models.recommender import Recommender
 from iisan.states.cached_source import CachedSource
 from iisan.states.live_source import LiveSource
 from iisan.states.phases import PhaseObserver
 from iisan.states.sources import StateSource
 from iisan.states.store import HiddenStateStore
+from iisan.states.store_rounding import store_roundings
 from iisan.training.config import TrainConfig
 from iisan.tuning.choose import is_tuned, tuning_method
 from iisan.tuning.tuned_source import TunedSource
@@ -48,7 +50,7 @@ def live_source(
     encoders = _encoders(stores, dataset, places, device, "auto")
     contents = {name: modality_contents(dataset, name) for name in stores}
     dtypes = {name: store.manifest.dtype for name, store in stores.items()}
-    return LiveSource(encoders, contents, device, dtypes, observer=observer)
+    return LiveSource(encoders, contents, device, store_roundings(encoders, dtypes), observer=observer)
 
 
 def tuned_source(
@@ -64,10 +66,10 @@ def tuned_source(
     Raises:
         UserError: An encoder cannot be loaded or tuned, or the loss would send the whole catalogue through it.
     """
-    if config.loss == "full_softmax":
+    if config.loss != "in_batch":
         raise UserError(
-            f"method {config.method!r} with the full softmax would pass the whole catalogue through the encoders at "
-            "every step",
+            f"method {config.method!r} with loss {config.loss!r} would pass the whole catalogue through the encoders "
+            "at every step, or thousands of its items",
             where="loss",
             how="use --loss in_batch",
         )
@@ -103,7 +105,7 @@ def save_tuned(model: Recommender, source: StateSource, folder: Path) -> None:
     if not isinstance(source, TunedSource) or model.encoders is None:
         return
     for name, module in model.encoders.items():
-        place = folder / "encoders" / name
+        place = folder / TUNED_ENCODERS / name
         place.mkdir(parents=True)
         source.method.save(module, place)
 

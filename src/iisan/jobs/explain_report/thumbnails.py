@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from iisan.data.dataset import Dataset
-from iisan.encoders.decode import decode_image
+from iisan.data.decode import decode_image
 from iisan.errors import UserError
 
 logger = logging.getLogger(__name__)
