@@ -7,11 +7,11 @@ from html import escape
 from importlib.resources import files
 
 from iisan.efficiency.report.comparison import Comparison
+from iisan.efficiency.report.html_page import bullets, html_page, section
 from iisan.efficiency.report.html_table import html_table
 from iisan.efficiency.report.notes import notes
 from iisan.efficiency.report.plain_table import PlainTable
 from iisan.efficiency.report.plots.draw import draw_plots
-from iisan.efficiency.report.plots.palette import Tone, tones
 from iisan.efficiency.report.plots.plot import Plot
 from iisan.efficiency.report.tables import encoding_table, failures_table, meanings_table, methods_table, payback_table
 from iisan.efficiency.report.title import report_title
@@ -25,27 +25,7 @@ def as_html(comparison: Comparison) -> str:
     Raises:
         UserError: The package matplotlib is not installed.
     """
-    title = escape(report_title(comparison))
-    return "\n".join(
-        [
-            "<!doctype html>",
-            '<html lang="en">',
-            "<head>",
-            '<meta charset="utf-8">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            '<meta name="color-scheme" content="light dark">',
-            f"<title>{title}</title>",
-            f"<style>\n{_colours()}{_STYLE.read_text(encoding='utf-8')}</style>",
-            "</head>",
-            "<body>",
-            "<main>",
-            f"<h1>{title}</h1>",
-            *_sections(comparison),
-            "</main>",
-            "</body>",
-            "</html>\n",
-        ]
-    )
+    return html_page(report_title(comparison), _STYLE.read_text(encoding="utf-8"), _sections(comparison))
 
 
 def _sections(comparison: Comparison) -> Iterable[str]:
@@ -54,11 +34,11 @@ def _sections(comparison: Comparison) -> Iterable[str]:
     yield from map(_table_section, _filled(methods_table(comparison), failures_table(comparison)))
     plots = draw_plots(comparison)
     if plots:
-        yield _section("Plots", f'<div class="plots">\n{"".join(map(_figure, plots))}</div>')
+        yield section("Plots", f'<div class="plots">\n{"".join(map(_figure, plots))}</div>')
     yield _beside(map(_table_section, _filled(encoding_table(comparison), payback_table(comparison))))
-    words = [_section("How to read it", _bullets(notes(comparison)))]
+    words = [section("How to read it", bullets(notes(comparison)))]
     if comparison.setting:
-        words.append(_section("How it was measured", _facts(comparison)))
+        words.append(section("How it was measured", _facts(comparison)))
     yield _beside([*words, *map(_table_section, _filled(meanings_table(comparison)))])
 
 
@@ -67,11 +47,7 @@ def _filled(*tables: PlainTable) -> list[PlainTable]:
 
 
 def _table_section(table: PlainTable) -> str:
-    return _section(table.title, html_table(table))
-
-
-def _section(title: str, content: str) -> str:
-    return f"<section>\n<h2>{escape(title)}</h2>\n{content}\n</section>"
+    return section(table.title, html_table(table))
 
 
 def _beside(sections: Iterable[str]) -> str:
@@ -86,20 +62,6 @@ def _figure(plot: Plot) -> str:
     )
 
 
-def _bullets(lines: list[str]) -> str:
-    return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
-
-
 def _facts(comparison: Comparison) -> str:
     facts = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in comparison.setting)
     return f"<dl>{facts}</dl>"
-
-
-def _colours() -> str:
-    found = tones()
-    light, dark = (_variables(found, tone) for tone in ("light", "dark"))
-    return f":root {{ {light} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n"
-
-
-def _variables(found: dict[str, Tone], tone: str) -> str:
-    return " ".join(f"--{role}: {getattr(colours, tone)};" for role, colours in found.items())

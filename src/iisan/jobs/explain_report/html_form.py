@@ -7,9 +7,10 @@ from html import escape
 from importlib.resources import files
 
 from iisan.efficiency.gate_values import LayerValues
+from iisan.efficiency.report.html_page import bullets, html_page, section
 from iisan.efficiency.report.html_table import html_table
 from iisan.efficiency.report.plain_table import Column, PlainTable
-from iisan.efficiency.report.plots.palette import FAINT, INK, PARTS, tones
+from iisan.efficiency.report.plots.palette import FAINT, INK, PARTS
 from iisan.jobs.explain import ExplainOutcome
 from iisan.jobs.explain_report.bars import Bar, bar_rows
 from iisan.jobs.explain_report.reading import GATE_TITLES, everywhere_without, gate_lines, reading, strongest_first
@@ -32,28 +33,9 @@ def as_html(outcome: ExplainOutcome) -> str:
     ids = list(dict.fromkeys([*found.history, *(item.item_id for item in found.items)]))
     pictures = _Pictures(thumbnails(outcome.dataset, ids))
     whose = f"user {outcome.user_id}" if outcome.user_id is not None else "this history"
-    title = escape(f"Why {whose} gets these items of {outcome.dataset.name}")
-    return "\n".join(
-        [
-            "<!doctype html>",
-            '<html lang="en">',
-            "<head>",
-            '<meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            '<meta name="color-scheme" content="light dark">',
-            f"<title>{title}</title>",
-            f"<style>\n{_colours()}{_STYLE.read_text(encoding='utf-8')}{pictures.rules()}</style>",
-            "</head>",
-            "<body>",
-            "<main>",
-            f"<h1>{title}</h1>",
-            *_sections(outcome, pictures),
-            "</main>",
-            "</body>",
-            "</html>\n",
-        ]
-    )
+    title = f"Why {whose} gets these items of {outcome.dataset.name}"
+    style = _STYLE.read_text(encoding="utf-8") + pictures.rules()
+    return html_page(title, style, _sections(outcome, pictures), policy=_POLICY)
 
 
 class _Pictures:
@@ -79,7 +61,7 @@ def _sections(outcome: ExplainOutcome, pictures: _Pictures) -> Iterable[str]:
     found = outcome.explanation
     if outcome.notes:
         yield f'<ul class="notes">{"".join(f"<li>{escape(note)}</li>" for note in outcome.notes)}</ul>'
-    yield _section("The history, oldest first", _strip(outcome, pictures))
+    yield section("The history, oldest first", _strip(outcome, pictures))
     for number, item in enumerate(found.items, start=1):
         yield _article(number, item, outcome, pictures)
     if outcome.gates:
@@ -87,12 +69,8 @@ def _sections(outcome: ExplainOutcome, pictures: _Pictures) -> Iterable[str]:
             f"<h3>{escape(GATE_TITLES[tower])}</h3>{_gate_table(GATE_TITLES[tower], values)}"
             for tower, values in outcome.gates.items()
         )
-        yield _section("Gates of the model, the same for every item", tables)
-    yield _section("How to read it", f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in reading(outcome))}</ul>")
-
-
-def _section(title: str, content: str) -> str:
-    return f"<section>\n<h2>{escape(title)}</h2>\n{content}\n</section>"
+        yield section("Gates of the model, the same for every item", tables)
+    yield section("How to read it", bullets(reading(outcome)))
 
 
 def _strip(outcome: ExplainOutcome, pictures: _Pictures) -> str:
@@ -175,12 +153,3 @@ def _gate_table(title: str, values: dict[str, LayerValues]) -> str:
     head, *lines = gate_lines(values)
     columns = (Column(head[0], numeric=False), *(Column(name) for name in head[1:]))
     return html_table(PlainTable(title, columns, tuple(map(tuple, lines))))
-
-
-def _colours() -> str:
-    found = tones()
-    light, dark = (
-        " ".join(f"--{role}: {getattr(colours, tone)};" for role, colours in found.items())
-        for tone in ("light", "dark")
-    )
-    return f":root {{ {light} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n"
