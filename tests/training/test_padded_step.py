@@ -84,6 +84,22 @@ def test_a_short_batch_is_filled_up_with_padding() -> None:
         torch.testing.assert_close(kept[name], gradient, rtol=1e-4, atol=1e-6, msg=name)
 
 
+def test_what_cannot_be_recorded_is_run_step_by_step_and_said_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(steps: GraphedSteps, n_items: int) -> None:
+        raise RuntimeError(f"operation not permitted when stream is capturing\nwith {n_items} items")
+
+    monkeypatch.setattr(GraphedSteps, "_record", refuse)
+    steps = GraphedSteps(toy_step(**PAPER), windows(), batch_size=16, precision="float32")
+    expected = [steps(np.arange(start, start + 16)) for start in (0, 16)]
+    monkeypatch.setattr(steps, "_records", True)
+    assert [steps(np.arange(start, start + 16)) for start in (0, 16)] == expected
+    (record,) = caplog.records
+    reason = "operation not permitted when stream is capturing"
+    assert record.getMessage() == f"steps are launched one by one, since they cannot be recorded ({reason})"
+
+
 def test_training_by_fixed_shapes_follows_the_same_losses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = toy_config(dropout=0.0, item_id_dropout=0.0, max_epochs=2)
     expected = toy_trainer(tmp_path / "distinct", config).fit().history

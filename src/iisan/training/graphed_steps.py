@@ -37,7 +37,8 @@ class GraphedSteps:
 
     A step of this model is hundreds of small kernels, and to launch them one by one takes longer than to run them. A
     graph of them is launched at once. What it reads are the numbers of the batch's windows; all else is on the device,
-    so the host never waits. Other devices than CUDA run the same passes without recording them.
+    so the host never waits. Other devices than CUDA run the same passes without recording them, and so does CUDA, after
+    a warning, where a pass cannot be recorded.
 
     Args:
         step: Its source must give states on the device without asking the host.
@@ -57,23 +58,34 @@ class GraphedSteps:
         self._numbers = torch.full((batch_size,), len(windows), device=self.device)
         self._recorded: dict[int, _Recorded] = {}
         self._pool: Any = None
+        self._records = self.device.type == "cuda"
 
     def __call__(self, batch: Whole) -> Tensor:
         """Leaves the gradients of a batch of windows in the parameters, and returns the loss on the device."""
         numbers = torch.full((len(self._numbers),), len(self._host_windows))
         numbers[: len(batch)] = torch.from_numpy(batch)
         n_items = self._bucket(batch)
-        if self.device.type != "cuda":
-            self._numbers.copy_(numbers)
+        self._numbers.copy_(numbers.pin_memory() if self.device.type == "cuda" else numbers, non_blocking=True)
+        recorded = self._graph_of(n_items)
+        if recorded is None:
             return self._pass(n_items)
-        self._numbers.copy_(numbers.pin_memory(), non_blocking=True)
-        if n_items not in self._recorded:
-            self._recorded[n_items] = self._record(n_items)
-        recorded = self._recorded[n_items]
         recorded.graph.replay()
         for parameter, gradient in zip(self.parameters, recorded.gradients, strict=True):
             parameter.grad = gradient
         return recorded.loss.clone()
+
+    def _graph_of(self, n_items: int) -> _Recorded | None:
+        """The graph of a bucket, recorded when it is first needed; None where steps are not recorded."""
+        if self._records and n_items not in self._recorded:
+            try:
+                self._recorded[n_items] = self._record(n_items)
+            except torch.cuda.OutOfMemoryError:
+                raise
+            except RuntimeError as error:
+                self._records = False
+                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                logger.warning("steps are launched one by one, since they cannot be recorded (%s)", reason)
+        return self._recorded.get(n_items) if self._records else None
 
     def _bucket(self, batch: Whole) -> int:
         """How many items a step encodes: those of the batch, counted by the host, and some to fill up."""
