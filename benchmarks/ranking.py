@@ -13,6 +13,7 @@ import torch
 
 from iisan.evaluation.evaluate import USERS_AT_ONCE, rank_users
 from iisan.evaluation.scorers import RecommenderScorer
+from iisan.models.recommender import CPU_CHUNK
 from iisan.models.score_blocks import BLOCK
 from iisan.training.config import TrainConfig
 from machine import peak_pss_mb
@@ -47,7 +48,7 @@ def main() -> None:
     states = torch.randn(256, len(SHAPES) * (N_TAPS - 1), WIDTH).half()
     bytes_ms = median_ms(lambda: states.float(), 30) * n_items / len(states)
     floor_ms = {
-        "embed": embed_flop / block_rate(config.encode_chunk) + bytes_ms,
+        "embed": embed_flop / block_rate(min(config.encode_chunk, CPU_CHUNK)) + bytes_ms,
         "rank": rank_flop / score_rate(USERS_AT_ONCE, BLOCK),
     }
     result = {

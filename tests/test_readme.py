@@ -25,7 +25,8 @@ def blocks(language: str) -> list[str]:
 
 
 def commands() -> list[list[str]]:
-    lines = [line for block in blocks("bash") for line in block.splitlines() if line.strip()]
+    whole = (block.replace("\\\n", " ") for block in blocks("bash"))
+    lines = [line for block in whole for line in block.splitlines() if line.strip()]
     return [shlex.split(line, comments=True) for line in lines]
 
 

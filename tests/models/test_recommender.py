@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from iisan.errors import UserError
 from iisan.jobs.train import TrainOutcome, recommender_config
 from iisan.models.item_table import ItemTable
-from iisan.models.recommender import Recommendation, Recommender
+from iisan.models.recommender import CPU_CHUNK, Recommendation, Recommender
 from iisan.training.config import TrainConfig
 from tests.random_source import RandomSource
 
@@ -280,6 +280,24 @@ def test_neighbours_in_the_batch_do_not_matter() -> None:
         alone = torch.cat([model.user_states(model.table.embeddings, line[None]) for line in slots])
     real = slots > 0
     torch.testing.assert_close(together[real], alone[real], atol=1e-5, rtol=1e-5)
+
+
+@given(st.lists(st.lists(st.integers(1, N), min_size=1, max_size=LENGTH), min_size=1, max_size=5))
+@settings(max_examples=25, deadline=None)
+def test_the_states_at_the_end_are_the_last_of_those_at_each_position(histories: list[list[int]]) -> None:
+    slots = torch.tensor([[0] * (LENGTH - len(history)) + history for history in histories])
+    for similarity in ("cosine", "dot"):
+        model = _models()[similarity]
+        items = model.table.embeddings
+        with torch.inference_mode():
+            at_end, everywhere = model.states_at_end(items, slots), model.user_states(items, slots)
+        torch.testing.assert_close(at_end, everywhere[:, -1], atol=1e-5, rtol=1e-5)
+
+
+def test_a_chunk_beyond_what_the_cache_holds_changes_no_embedding(model: Recommender) -> None:
+    source = RandomSource({"image": (2, 6), "text": (3, 8)}, 2 * CPU_CHUNK + 3, seed=3)
+    together = model.item_embeddings(source.gather(torch.arange(source.n_items)), torch.arange(source.n_items))
+    torch.testing.assert_close(model.embed_items(source, chunk=10 * CPU_CHUNK), together, atol=1e-5, rtol=1e-5)
 
 
 def test_cosine_scores_are_bounded_by_the_scale() -> None:

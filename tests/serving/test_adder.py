@@ -49,12 +49,12 @@ def shared(
     """One adder for all tests, as its start takes seconds; each test uses ids of its own."""
     model = shutil.copytree(trained.folder, tmp_path_factory.mktemp("adder") / "model")
     adder = make(model, tiny_models)
-    os.environ["IISAN_TOKEN"] = "not for the process"
-    runner.run(adder.start())
-    runner.run(adder.wait_ready())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IISAN_TOKEN", "not for the process")
+        runner.run(adder.start())
+        runner.run(adder.wait_ready())
     yield adder
     runner.run(adder.close())
-    del os.environ["IISAN_TOKEN"]
 
 
 def make(model: Path, models: TinyModels, limits: UploadLimits = LIMITS) -> Adder:

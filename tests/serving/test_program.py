@@ -162,7 +162,7 @@ def test_what_cannot_be_served_is_said_at_once(trained: TrainOutcome, tmp_path: 
         serve(ServeSettings(model=trained.folder, port=taken.getsockname()[1]))
 
 
-@pytest.mark.parametrize("kills", [6, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [3, pytest.param(50, marks=pytest.mark.slow)])
 def test_what_was_acknowledged_is_there_after_a_kill(model: Path, places: list[str], kills: int) -> None:
     """SIGKILL of every process while items come: those that were acknowledged are there, and none by half."""
     acknowledged: dict[str, str] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import io
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -285,3 +286,27 @@ def test_thumbnails_are_kept_within_their_bytes(tmp_path: Path) -> None:
     assert thumbnails._bytes == sum(sizes[-2:])
     kept = thumbnails.of(paths[5])
     assert kept is thumbnails.of(paths[5])
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "content", "status", "said"),
+    [
+        ("GET", "/nothing", b"", 404, "no such route"),
+        ("PUT", "/items", b"", 405, "does not take this method"),
+        ("POST", "/recommend", b'{"history": ["\xff"]}', 400, "no JSON that can be read"),
+        ("POST", "/recommend", b"[" * 100_000, 400, "no JSON that can be read"),
+    ],
+)
+def test_the_framework_speaks_in_sentences_too(
+    served: Running, method: str, path: str, content: bytes, status: int, said: str
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    assert said in problem(served.client.request(method, path, content=content, headers=headers), status)
+
+
+def test_the_time_of_an_answer_holds_for_its_explanations(trained: TrainOutcome) -> None:
+    with running(trained.folder, read_only=True, answer_seconds=0.5) as served:
+        body = {"requests": [{"history": HISTORY, "k": 20, "explain": True}] * 256}
+        began = time.monotonic()
+        assert "took too long" in problem(served.client.post("/recommend/batch", json=body), 503)
+        assert time.monotonic() - began < 3

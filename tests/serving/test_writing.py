@@ -174,6 +174,20 @@ def test_recommendations_do_not_wait_for_new_items(served: Running) -> None:
     assert answered > 3
 
 
+def test_an_empty_file_is_refused_and_no_file_is_none(served: Running) -> None:
+    """A browser sends a field without a chosen file as an empty file without a name."""
+    empty = served.client.post("/items", data={"title": "hollow"}, files={"picture": ("a.png", b"")})
+    assert empty.status_code == 422
+    assert "is empty" in empty.json()["detail"]
+    body = b'--x\r\nContent-Disposition: form-data; name="title"\r\n\r\nnone chosen\r\n'
+    body += b'--x\r\nContent-Disposition: form-data; name="picture"; filename=""\r\n'
+    body += b"Content-Type: application/octet-stream\r\n\r\n\r\n--x--\r\n"
+    form = {"Content-Type": "multipart/form-data; boundary=x"}
+    unchosen = served.client.post("/items", content=body, headers=form)
+    assert unchosen.status_code == 201, unchosen.text
+    assert unchosen.json()["picture"] is None
+
+
 def test_more_uploads_than_room_are_told_to_ask_again(model: Path, tiny_dataset: Dataset, encoders: list[str]) -> None:
     with running(model, encoder=encoders, dataset=tiny_dataset.path, max_uploads=1) as served:
         wait_until_ready(served.client)
@@ -209,6 +223,31 @@ def test_a_model_that_was_trained_anew_is_taken_in_without_a_failed_request(serv
             assert time.monotonic() < until
         saving.result()
     assert served.client.get("/readyz").json()["stale"] is None
+
+
+def test_a_folder_that_is_gone_is_neither_made_anew_nor_looked_for_elsewhere(
+    model: Path, tiny_dataset: Dataset, encoders: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(model.parents[1])
+    relative = model.relative_to(model.parents[1])  # Of two parts, as hub ids have.
+    options: dict[str, Any] = {"encoder": encoders, "dataset": tiny_dataset.path, "reload_seconds": 0.1}
+    with running(relative, **options) as served:
+        wait_until_ready(served.client)
+        model.rename(model.with_name("away"))
+        for answer in (add(served.client, "too late"), served.client.delete("/items/i1")):
+            assert answer.status_code == 409
+            assert "the model folder is gone" in answer.json()["detail"]
+        assert not model.exists()
+        until = time.monotonic() + 10
+        while (stale := served.client.get("/readyz").json()["stale"]) is None:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        assert "the model folder is gone" in stale
+        assert str(relative) not in stale
+        assert served.client.post("/recommend", json={"history": ["i1"]}).status_code == 200
+        model.with_name("away").rename(model)
+        assert add(served.client, "in time").status_code == 201
+        assert served.client.get("/readyz").json()["stale"] is None
 
 
 def test_a_damaged_model_leaves_the_one_before(trained: TrainOutcome, tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ Progress = Callable[[int, int | None, str], None]
 PICTURE_SIZE = 112
 MARK = "shop.json"
 N_SHOPPERS_SHOWN = 2
+# Columns that are kept, for people who look and for filters.
+ATTRIBUTES = ("category", "colour")
 # Epochs that each method may take, so that the demo stays within minutes.
 MOST_EPOCHS = 40
 
@@ -130,7 +132,11 @@ def _import_shop(folder: Path, shop: ShopConfig, overwrite: bool, progress: Prog
         return Dataset.open(folder / "dataset")
     tables = folder / "shop"
     config = DelimitedImport(
-        items=tables / "items.csv", interactions=tables / "interactions.csv", image_column="image", name="sample shop"
+        items=tables / "items.csv",
+        interactions=tables / "interactions.csv",
+        image_column="image",
+        attributes=ATTRIBUTES,
+        name="sample shop",
     )
     return import_delimited(config, folder / "dataset", progress)
 

@@ -30,7 +30,7 @@ class RecommenderScorer:
         # Histories are right-aligned: columns that are padding for all of them cost time and change nothing.
         longest = int((batch.inputs > 0).sum(axis=1).max())
         slots = torch.from_numpy(batch.inputs[:, -longest:]).to(self.model.device)
-        states = self.model.user_states(self.items, slots)[:, -1]
+        states = self.model.states_at_end(self.items, slots)
         self.model.train(training)
         return states, self.items
 

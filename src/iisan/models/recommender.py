@@ -39,6 +39,9 @@ FORMAT_VERSION = 1
 ENCODERS = "encoders"
 # The cosine's scale is not learned beyond this (Radford et al. 2021 bound it so in CLIP).
 LARGEST_SCALE = 100.0
+# Items a pass of the item encoder on the CPU: what the towers make of them stays in its cache, and the allocator reuses
+# its buffers instead of asking the system for fresh pages. 512 take a quarter less than 4096.
+CPU_CHUNK = 512
 # Files of a model that are downloaded.
 HUB_PATTERNS = ["*.json", "*.safetensors", "*.parquet", f"{PICTURES}/*.jpg"]
 
@@ -159,7 +162,21 @@ class Recommender(
             histories: ``[B, L, d]`` item embeddings, right-aligned, finite at padding.
             real: ``[B, L]`` bool, False at padding.
         """
-        states: Tensor = self.sequence_encoder(histories, real)
+        return self._scaled(self.sequence_encoder(histories, real))
+
+    def states_at_end(self, items: Tensor, slots: Tensor) -> Tensor:
+        """User states ``[B, d]`` after whole histories: the last of :meth:`user_states`, at less cost.
+
+        Args:
+            items: ``[n, d]`` item embeddings.
+            slots: ``[B, L]`` as in :meth:`forward`, none of them padding throughout.
+        """
+        real = slots > 0
+        histories = nn.functional.embedding((slots - 1).clamp_min(0), items) * real.unsqueeze(-1)
+        return self._scaled(self.sequence_encoder.last(histories, real))
+
+    def _scaled(self, states: Tensor) -> Tensor:
+        """The inner products of what this gives with the items are the logits."""
         if self.log_scale is None:
             return states
         if self.training:  # A clamp of the product would leave a scale that is once too large without a gradient.
@@ -196,12 +213,12 @@ class Recommender(
         *,
         catalogue_rows: Tensor | None = None,
     ) -> Tensor:
-        """Item embeddings in evaluation mode, `chunk` items at a time.
+        """Item embeddings in evaluation mode, some items at a time.
 
         Args:
             source: Hidden states by row, on the model's device.
             rows: ``[n]`` rows of the source; all of them by default.
-            chunk: Items a pass; bounds the memory.
+            chunk: Items a pass at most; bounds the memory. On the CPU it is never more than 512.
             catalogue_rows: ``[n]`` rows of the same items in the model's catalogue, which say what vector of its own
                 an item has; by default `rows`. A row beyond those trained on stands for an item that has none.
 
@@ -218,6 +235,7 @@ class Recommender(
             )
         rows = torch.arange(source.n_items) if rows is None else rows
         catalogue_rows = rows if catalogue_rows is None else catalogue_rows
+        chunk = min(chunk, CPU_CHUNK) if self.device.type == "cpu" else chunk
         training = self.training
         self.eval()
         embeddings = torch.empty(len(rows), self.config.item_encoder.dim, device=self.device)
@@ -299,7 +317,7 @@ class Recommender(
             line[length - len(recent) :] = recent
         training = self.training
         self.eval()
-        states = self.user_states(embeddings, slots.to(self.device))[:, -1]
+        states = self.states_at_end(embeddings, slots.to(self.device))
         self.train(training)
         return states
 

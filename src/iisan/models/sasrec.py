@@ -46,6 +46,29 @@ class CausalSelfAttention(nn.Module):
         out = self.output(slots.take(mixed.transpose(1, 2).reshape(batch * length, x.shape[1])))
         return functional.dropout(out, self.dropout, self.training)
 
+    def last(self, x: Tensor, newest: Tensor, visible: Tensor, slots: Slots) -> Tensor:
+        """Attends from the last slot of each history only; the other arguments are those of :meth:`forward`.
+
+        Args:
+            x: ``[R, d]``, what is seen.
+            newest: ``[B, d]``, what stands in the last slots.
+            visible: ``[B, 1, L, L]``.
+            slots: Where the rows of `x` stand.
+
+        Returns:
+            ``[B, d]``.
+        """
+        batch, _, length, _ = visible.shape
+        dim = x.shape[1]
+        ask, answer = torch.split(self.query_key_value.weight, [dim, 2 * dim])
+        query = functional.linear(newest, ask).view(batch, self.n_heads, 1, dim // self.n_heads)
+        heads = slots.spread(functional.linear(x, answer)).view(batch, length, 2, self.n_heads, dim // self.n_heads)
+        key, value = heads.permute(2, 0, 3, 1, 4)  # each [B, heads, L, d / heads]
+        mixed = functional.scaled_dot_product_attention(
+            query, key, value, attn_mask=visible[:, :, -1:], dropout_p=self.dropout if self.training else 0.0
+        )
+        return functional.dropout(self.output(mixed.reshape(batch, dim)), self.dropout, self.training)
+
 
 class SasrecBlock(nn.Module):
     """Attention and a ReLU feed-forward of ``4d``, each with a residual and a layer norm after it."""
@@ -60,7 +83,16 @@ class SasrecBlock(nn.Module):
 
     def forward(self, x: Tensor, visible: Tensor, slots: Slots) -> Tensor:
         """Maps ``[R, d]`` to ``[R, d]``; the arguments are those of :class:`CausalSelfAttention`."""
-        x = self.attention_norm(x + self.attention(x, visible, slots))
+        return self._after(x, self.attention(x, visible, slots))
+
+    def last(self, x: Tensor, visible: Tensor, slots: Slots) -> Tensor:
+        """Maps ``[R, d]`` to ``[B, d]``, what :meth:`forward` gives for the last slot of each history."""
+        batch, _, length, _ = visible.shape
+        newest = slots.spread(x).view(batch, length, -1)[:, -1]
+        return self._after(newest, self.attention.last(x, newest, visible, slots))
+
+    def _after(self, x: Tensor, attended: Tensor) -> Tensor:
+        x = self.attention_norm(x + attended)
         inner = functional.dropout(self.feed_forward(x), self.dropout, self.training)
         return self.feed_forward_norm(x + inner)  # type: ignore[no-any-return]
 
@@ -96,20 +128,43 @@ class Sasrec(nn.Module):
         Raises:
             ValueError: ``L`` is more than ``max_length``.
         """
+        # Most slots of a batch are padding, and in training they cost as much as the others. Elsewhere it matters
+        # little, and on a device to count them would make the host wait.
+        compact = self.training and real.device.type == "cpu"
+        hidden, visible, slots = self._entered(items, real, compact=compact)
+        for block in self.blocks:
+            hidden = block(hidden, visible, slots)
+        return slots.spread(hidden).view(items.shape)
+
+    def last(self, items: Tensor, real: Tensor) -> Tensor:
+        """User states after whole histories only, at less cost than those at each position.
+
+        Args:
+            items: ``[B, L, d]`` as in :meth:`forward`.
+            real: ``[B, L]``; the last slot of each history is real.
+
+        Returns:
+            ``[B, d]``.
+
+        Raises:
+            ValueError: ``L`` is more than ``max_length``.
+        """
+        hidden, visible, slots = self._entered(items, real, compact=real.device.type == "cpu")
+        *before, end = (block for block in self.blocks if isinstance(block, SasrecBlock))
+        for block in before:
+            hidden = block(hidden, visible, slots)
+        return end.last(hidden, visible, slots)
+
+    def _entered(self, items: Tensor, real: Tensor, *, compact: bool) -> tuple[Tensor, Tensor, Slots]:
+        """What the first block reads ``[R, d]``, what is visible, and the slots: all, or if `compact` the real ones."""
         batch, length, dim = items.shape
         if length > self.max_length:
             raise ValueError(f"histories of {length} items, but the model reads at most {self.max_length}")
         # A shorter history keeps the positions that it would have at full length: its last item is always at the end.
         positions = self.positions.weight[self.max_length - length :]  # [L, d]
-        # Most slots of a batch are padding, and in training they cost as much as the others. Elsewhere it matters
-        # little, and on a device to count them would make the host wait.
-        slots = Slots.real(real) if self.training and real.device.type == "cpu" else Slots(batch * length, None)
+        slots = Slots.real(real) if compact else Slots(batch * length, None)
         hidden = slots.take((items + positions).view(batch * length, dim))  # [R, d]
-        hidden = functional.dropout(self.norm(hidden), self.dropout, self.training)
-        visible = visible_keys(real)
-        for block in self.blocks:
-            hidden = block(hidden, visible, slots)
-        return slots.spread(hidden).view(batch, length, dim)
+        return functional.dropout(self.norm(hidden), self.dropout, self.training), visible_keys(real), slots
 
 
 def visible_keys(real: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ def score_blocks(
 
     Yields:
         The catalogue row of the first column, and scores ``[B, n]``, ``n`` being `BLOCK` or ``N`` if that is smaller,
-        with −∞ in the columns beyond the catalogue.
+        with −∞ in the columns beyond the catalogue. The next block is written over them.
     """
     width = min(BLOCK, len(items))
     starts = range(0, len(items), width)
@@ -37,8 +37,10 @@ def score_blocks(
     users = excluded[0][order]
     edges = torch.arange(0, len(starts) + 1, device=rows.device) * width
     bounds = torch.searchsorted(rows, edges).tolist()
+    # One buffer for all blocks: fresh memory would have to be asked of the system, block by block.
+    scores = torch.empty(len(user_states), width, dtype=user_states.dtype, device=user_states.device)
     for number, start in enumerate(starts):
-        scores = user_states @ padded(items[start : start + width], width).T  # [B, n]
+        torch.mm(user_states, padded(items[start : start + width], width).T, out=scores)  # [B, n]
         if not whole[number]:
             scores.masked_fill_(~padded(offered[start : start + width], width), -torch.inf)
         pairs = slice(bounds[number], bounds[number + 1])

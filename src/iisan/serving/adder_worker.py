@@ -26,6 +26,7 @@ from iisan.jobs.new_items import NewItems
 from iisan.models.added_facts import AddedFacts
 from iisan.models.added_items import AddedItems
 from iisan.models.additions import Additions, JournalHeldError
+from iisan.models.file_names import CONFIG
 from iisan.models.picture_store import PictureStore
 from iisan.models.recommender import Recommender
 from iisan.serving.adder_errors import AdderBusy, AdderFailed, CannotAdd, ItemExists, UploadRefused, as_data
@@ -138,6 +139,7 @@ class AdderWorker:
         hashes = {name: [_hash(item, name, contents[name])] for name in kinds}
         facts = AddedFacts(None if shown is None else _sha256(item.pictures[shown]), dict(item.attributes))
         new = NewItems([str(item.item_id)], [item.title], hashes)
+        self._require_model()
         with self.journal.held(self.limits.lock_seconds):
             self._catch_up()
             plan = self._plan(item, new, facts)
@@ -154,6 +156,7 @@ class AdderWorker:
             JournalHeldError: Another process is adding.
             UserError: The folder cannot be written.
         """
+        self._require_model()
         with self.journal.held(self.limits.lock_seconds):
             self._catch_up()
             table = self.recommender.table
@@ -163,6 +166,11 @@ class AdderWorker:
             if not bool(table.removed[row]):
                 self.journal.append(AddedItems.removal([item_id], table.embeddings.shape[1]))
             return self.journal.last()
+
+    def _require_model(self) -> None:
+        """The lock would make a folder that is gone anew, in the way of the one that is to take its place."""
+        if not (self.model / CONFIG).is_file():
+            raise CannotAdd("the model folder is gone", how="ask again when a model is in its place")
 
     def _kinds(self) -> dict[str, str]:
         if self.encoders is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from iisan.serving.item_paths import picture_path
+from iisan.serving.item_paths import UNREACHABLE, picture_path
 from iisan.serving.snapshot import Snapshot
 
 
@@ -31,4 +31,6 @@ def picture_of(snapshot: Snapshot, item_id: str) -> str | None:
     """Path of an item's picture, None where it has none."""
     # The model may have changed since the item was found, and the item be gone.
     row = snapshot.table.row(item_id)
-    return None if row is None or not snapshot.facts.has_picture(row) else picture_path(item_id)
+    if row is None or item_id in UNREACHABLE or not snapshot.facts.has_picture(row):
+        return None
+    return picture_path(item_id)

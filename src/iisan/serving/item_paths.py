@@ -15,6 +15,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 PREFIXES = (b"/items/", b"/similar/")
+# A browser resolves them before it sends a path, percent-encoded or not.
+UNREACHABLE = frozenset({".", ".."})
 
 
 class RawItemPaths:

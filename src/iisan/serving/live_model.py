@@ -131,7 +131,8 @@ class LiveModel:
                 changed = self._refreshed(stamp, addition)
             except UserError as error:
                 logger.warning("the model folder has changed and cannot be read: %s", error)
-                self.problem, self._failed = str(error), now
+                # Where it lies is left out, being a path of this machine.
+                self.problem, self._failed = f"{error.what}; {error.how}", now
                 return False
             self.problem, self._failed = None, None
             return changed
@@ -168,7 +169,10 @@ class LiveModel:
         return tuple(_stat(self.model / name) for name in _SAVED)
 
     def _load(self) -> Snapshot:
-        recommender = Recommender.from_pretrained(self.model)
+        if not (self.model / CONFIG).is_file():
+            raise UserError("the model folder is gone", where=str(self.model), how="put a saved model in its place")
+        # Absolute: what reads models would take a relative path that is gone for a hub id, and ask the network for it.
+        recommender = Recommender.from_pretrained(self.model.absolute())
         table = recommender.table
         basis = self._basis(recommender)
         recommender.to(self.device).requires_grad_(False)

@@ -82,12 +82,14 @@ async def new_item_of(form: FormData, modalities: Mapping[str, str], limits: Upl
     if "title" not in fields:
         raise UploadRefused("the field 'title' is missing", how="send a title")
     texts = {_modality(name, modalities): value for name, value in fields.items() if name not in PLAIN}
-    pictures = {_modality(name, modalities): await _read(file, limits) for name, file in files.items()}
+    # A browser sends a field in which no file was chosen as an empty file without a name.
+    chosen = {name: file for name, file in files.items() if file.filename or file.size}
+    pictures = {_modality(name, modalities): await _read(file, limits) for name, file in chosen.items()}
     return NewItem(
         item_id=fields.get("item_id") or None,
         title=fields["title"],
         texts=texts,
-        pictures={name: content for name, content in pictures.items() if content},
+        pictures=pictures,
         attributes=_attributes(fields.get("attributes", "")),
         on_existing=_on_existing(fields.get("on_existing", "error")),
     )

@@ -26,6 +26,13 @@ MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = {"Retry-After": "1"}
 LONGEST_DETAIL = 1000
 
+# What the framework says in a word or two, as a sentence.
+_SENTENCES = {
+    "Not Found": "there is no such route; see /openapi.json for those that there are",
+    "Method Not Allowed": "the route does not take this method; see /openapi.json for those that it takes",
+    "There was an error parsing the body": "the body is no JSON that can be read; send UTF-8, with less nesting",
+}
+
 _STATUS_OF: tuple[tuple[type[UserError], int], ...] = (
     (ItemExists, 409),
     (CannotAdd, 409),
@@ -98,7 +105,8 @@ def handle_problems(app: FastAPI) -> None:
         return of_user_error(error)
 
     async def http_error(_: Request, error: HTTPException) -> Response:
-        return ProblemResponse(error.status_code, str(error.detail), error.headers)
+        detail = str(error.detail)
+        return ProblemResponse(error.status_code, _SENTENCES.get(detail, detail), error.headers)
 
     async def invalid(_: Request, error: RequestValidationError) -> Response:
         return of_validation(error.errors())

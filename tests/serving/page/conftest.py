@@ -47,14 +47,23 @@ Open = Callable[..., Visit]
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
+def chromium() -> str:
+    """The program; tests are skipped where it, or what steers it, is not there."""
+    pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
     if CHROMIUM is None:
         pytest.skip("there is no chromium on this machine")
+    return CHROMIUM
+
+
+# Closed after each file: playwright keeps an event loop running in this thread, and other tests run loops of their own.
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Any]:
+    from playwright import sync_api
+
     sync_api.expect.set_options(timeout=PATIENCE)
     with sync_api.sync_playwright() as playwright:
         arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        launched = playwright.chromium.launch(executable_path=chromium, args=arguments)
         yield launched
         launched.close()
 
@@ -77,7 +86,7 @@ def places(tiny_models: TinyModels, tiny_dataset: Dataset) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def served(browser: Any, own_model: Callable[[str], Path], places: list[str]) -> Iterator[Program]:
+def served(chromium: str, own_model: Callable[[str], Path], places: list[str]) -> Iterator[Program]:
     """``iisan serve`` as people start it."""
     with program(own_model("served"), *places) as started:
         yield started

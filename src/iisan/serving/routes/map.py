@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Annotated
 
@@ -61,4 +62,6 @@ def _points(snapshot: Snapshot, rows: list[int], points: list[list[float]]) -> l
 
 
 def _tag(snapshot: Snapshot, placed: list[str]) -> str:
-    return f'"{snapshot.version}-{abs(hash(tuple(placed))):x}"'
+    # Not Python's hash, which differs from process to process: a replica's answer is as good as this one's.
+    asked = hashlib.sha256(json.dumps(placed).encode("utf-8")).hexdigest()
+    return f'"{snapshot.version}-{asked[:16]}"'

@@ -47,8 +47,8 @@ def routes(service: Service) -> APIRouter:
         snapshot = service.snapshot
         async with asyncio.timeout(settings.answer_seconds):
             found = await service.ranking.recommend_many(snapshot, [_request(body) for body in bodies])
-        service.metrics.lists.inc(len(found))
-        return [await answer(snapshot, body, one) for body, one in zip(bodies, found, strict=True)]
+            service.metrics.lists.inc(len(found))
+            return [await answer(snapshot, body, one) for body, one in zip(bodies, found, strict=True)]
 
     async def answer(
         snapshot: Snapshot, body: RecommendBody, found: list[Recommendation] | Exception
