@@ -64,12 +64,14 @@ def test_gated_blocks(activation: Activation, rows: list[int]) -> None:
 
 
 @pytest.mark.parametrize("shape", [(BLOCKS, 2), (BLOCKS, 2, N, 1)], ids=["one-share", "share-by-item"])
-@pytest.mark.parametrize("rows", [1, N], ids=["constant", "varying"])
-def test_blocks_with_shares(shape: tuple[int, ...], rows: int) -> None:
+@pytest.mark.parametrize("rows", [(N, 1), (1, N), (N, N), (1, 1)], ids=str)
+def test_blocks_with_shares(shape: tuple[int, ...], rows: tuple[int, int]) -> None:
     torch.manual_seed(0)
     blocks = make_blocks("gelu")
     hidden = random(1, WIDTH)
-    taps = [[random(N, WIDTH), random(rows, WIDTH)] for _ in range(BLOCKS)]
+    # Where both taps of the first block are the same for all items, later ones differ if the shares do.
+    later = rows if len(shape) == 2 else (N, N)
+    taps = [[random(n, WIDTH) for n in (rows if k == 0 else later)] for k in range(BLOCKS)]
     shares = random(*shape)
     inputs = [hidden, *(tap for row in taps for tap in row), shares, *weights_of(blocks)]
     expected, found = plain_shared(blocks, hidden, taps, shares), run_shared(blocks, hidden, taps, shares)

@@ -89,7 +89,8 @@ def run_shared(blocks: Sequence[SANB], hidden: Tensor, taps: Sequence[Sequence[T
     Args:
         blocks: ``K`` blocks, alike in all but their weights.
         hidden: What comes before the first, ``[n, D]``, or ``[1, D]`` where it is the same for every item.
-        taps: ``M`` a block, each ``[n, D]`` or ``[1, D]``; one of the first block's is ``[n, D]`` if any is.
+        taps: ``M`` a block, each ``[n, D]`` or ``[1, D]``; one of the first block's is ``[n, D]`` if any is, unless each
+            item has shares of its own.
         shares: ``[K, M]``, or ``[K, M, n, 1]`` where each item has its own.
 
     Returns:
@@ -129,7 +130,8 @@ class _Pass(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, plan: _Plan, hidden: Tensor, weighing: Tensor, *tensors: Tensor) -> Tensor:
         taps, weights = plan.blocks_of(tensors)
-        n = max(len(one) for one in (hidden, *taps[0]))
+        # Shares of each item, `[K, M, n, 1]`, make rows differ that are the same for all items.
+        n = max(len(one) for one in (hidden, *taps[0], *(weighing[0] if weighing.dim() > 2 else ())))
         # One buffer for the hidden state of all blocks, so that it stays in the cache.
         out, kept, buffer = hidden, [], hidden.new_empty(n, hidden.shape[1])
         for block_taps, block_weights, factors in zip(taps, weights, _factors(weighing), strict=True):
