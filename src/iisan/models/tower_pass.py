@@ -89,8 +89,8 @@ def run_shared(blocks: Sequence[SANB], hidden: Tensor, taps: Sequence[Sequence[T
     Args:
         blocks: ``K`` blocks, alike in all but their weights.
         hidden: What comes before the first, ``[n, D]``, or ``[1, D]`` where it is the same for every item.
-        taps: ``M`` a block, each ``[n, D]`` or ``[1, D]``; one of the first block's is ``[n, D]`` if any is, unless each
-            item has shares of its own.
+        taps: ``M`` a block, each ``[n, D]`` or ``[1, D]``; one of the first block's is ``[n, D]`` if any is, unless
+            each item has shares of its own.
         shares: ``[K, M]``, or ``[K, M, n, 1]`` where each item has its own.
 
     Returns:

@@ -11,6 +11,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 HEAD_SECONDS = 15.0
 # Of a request, besides its body: request line, headers, trailers, and what encloses the chunks of a body.
 MOST_HEAD_BYTES = 64 << 10
+# Between a refusal and the end of the connection. To close it while bytes of the client are unread would reset it, and
+# the client would lose the answer.
+LINGER_SECONDS = 1.0
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -23,6 +26,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Begins a connection, or turns it away."""
         super().connection_made(transport)  # type: ignore[arg-type]
         self._spare = 0
+        self._refused = False
         self._timer: asyncio.TimerHandle | None = None
         if len(self.connections) > self.most_connections:
             self._refuse(503, "Service Unavailable", "too many connections are open; ask again in a moment")
@@ -36,11 +40,11 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Takes in what came."""
-        if self.transport.is_closing():
+        if self._refused or self.transport.is_closing():
             return
         self._spare += len(data)
         super().data_received(data)
-        if self._spare > MOST_HEAD_BYTES and not self.transport.is_closing():
+        if self._spare > MOST_HEAD_BYTES and not (self._refused or self.transport.is_closing()):
             self._refuse(
                 431, "Request Header Fields Too Large", f"the headers have more than {MOST_HEAD_BYTES:,} bytes"
             )
@@ -84,5 +88,8 @@ class BoundedProtocol(HttpToolsProtocol):
             f"HTTP/1.1 {status} {title}\r\ncontent-type: application/problem+json\r\n"
             f"content-length: {len(body)}\r\nretry-after: 1\r\nconnection: close\r\n\r\n"
         )
+        self._refused = True
+        self._stop_waiting()
         self.transport.write((head + body).encode("ascii"))
-        self.transport.close()
+        self.transport.write_eof()
+        self._timer = self.loop.call_later(LINGER_SECONDS, self._close)
