@@ -151,9 +151,7 @@ class Recommender(
         Their inner products with the items are the logits: where the similarity is the cosine, the learned scale (at
         most 100) is in the user states.
         """
-        real = slots > 0
-        # Row 0 stands in for the padding and is wiped out: a zero row in front would mean a copy of the whole table.
-        return self.states_after(nn.functional.embedding((slots - 1).clamp_min(0), items) * real.unsqueeze(-1), real)
+        return self.states_after(*_histories(items, slots))
 
     def states_after(self, histories: Tensor, real: Tensor) -> Tensor:
         """User states ``[B, L, d]`` as in :meth:`user_states`, from the embeddings of the histories themselves.
@@ -171,9 +169,7 @@ class Recommender(
             items: ``[n, d]`` item embeddings.
             slots: ``[B, L]`` as in :meth:`forward`, none of them padding throughout.
         """
-        real = slots > 0
-        histories = nn.functional.embedding((slots - 1).clamp_min(0), items) * real.unsqueeze(-1)
-        return self._scaled(self.sequence_encoder.last(histories, real))
+        return self._scaled(self.sequence_encoder.last(*_histories(items, slots)))
 
     def _scaled(self, states: Tensor) -> Tensor:
         """The inner products of what this gives with the items are the logits."""
@@ -445,3 +441,10 @@ def _read_config(folder: Path) -> dict[str, Any]:
             how="upgrade iisan",
         )
     return dict(data)
+
+
+def _histories(items: Tensor, slots: Tensor) -> tuple[Tensor, Tensor]:
+    """Embeddings ``[B, L, d]`` of histories, zero at padding, and which of their slots are real ``[B, L]``."""
+    real = slots > 0
+    # Row 0 stands in for the padding and is wiped out: a zero row in front would mean a copy of the whole table.
+    return nn.functional.embedding((slots - 1).clamp_min(0), items) * real.unsqueeze(-1), real
