@@ -15,13 +15,15 @@ from iisan.models.tower_pass import run_gated, run_shared
 N, WIDTH, BOTTLENECK, BLOCKS = 5, 6, 3, 3
 
 
-def plain_gated(blocks: Sequence[SANB], hidden: Tensor, taps: Sequence[Tensor], gates: Tensor) -> Tensor:
+def plain_gated(blocks: Sequence[SANB], taps: Sequence[Tensor], gates: Tensor) -> Tensor:
+    hidden = torch.zeros_like(taps[0])
     for block, tap, gate in zip(blocks, taps, gates.unbind(), strict=True):
         hidden = block(gate * tap + (1 - gate) * hidden)
     return hidden
 
 
-def plain_shared(blocks: Sequence[SANB], hidden: Tensor, taps: Sequence[Sequence[Tensor]], shares: Tensor) -> Tensor:
+def plain_shared(blocks: Sequence[SANB], taps: Sequence[Sequence[Tensor]], shares: Tensor) -> Tensor:
+    hidden = torch.zeros_like(taps[0][0])
     for block, row, weights in zip(blocks, taps, shares.unbind(), strict=True):
         hidden = block(hidden + sum(weight * tap for weight, tap in zip(weights.unbind(), row, strict=True)))
     return hidden
@@ -50,31 +52,27 @@ def weights_of(blocks: Sequence[SANB]) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
-@pytest.mark.parametrize("rows", [[1, 1], [N, N]], ids=["constant", "varying"])
-def test_gated_blocks(activation: Activation, rows: list[int]) -> None:
+@pytest.mark.parametrize("rows", [(N, N, N), (N, 1, N), (1, N, N), (1, 1, N), (1, N, 1), (1, 1, 1)], ids=str)
+def test_gated_blocks(activation: Activation, rows: tuple[int, int, int]) -> None:
     torch.manual_seed(0)
-    blocks = make_blocks(activation)
-    hidden, middle = random(rows[0], WIDTH), random(rows[1], WIDTH)
-    taps = [random(N, WIDTH), middle, random(N, WIDTH)]
+    blocks, taps = make_blocks(activation), [random(n, WIDTH) for n in rows]
     gates = torch.rand(BLOCKS, dtype=torch.float64, requires_grad=True)
-    inputs = [hidden, *taps, gates, *weights_of(blocks)]
-    expected, found = plain_gated(blocks, hidden, taps, gates), run_gated(blocks, hidden, taps, gates)
+    inputs = [*taps, gates, *weights_of(blocks)]
+    expected, found = plain_gated(blocks, taps, gates), run_gated(blocks, taps, gates)
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(gradients(found, inputs), gradients(expected, inputs))
 
 
 @pytest.mark.parametrize("shape", [(BLOCKS, 2), (BLOCKS, 2, N, 1)], ids=["one-share", "share-by-item"])
-@pytest.mark.parametrize("rows", [(N, 1), (1, N), (N, N), (1, 1)], ids=str)
-def test_blocks_with_shares(shape: tuple[int, ...], rows: tuple[int, int]) -> None:
+@pytest.mark.parametrize("first", [(N, 1), (1, N), (N, N), (1, 1)], ids=str)
+@pytest.mark.parametrize("later", [(N, 1), (1, N), (N, N), (1, 1)], ids=str)
+def test_blocks_with_shares(shape: tuple[int, ...], first: tuple[int, int], later: tuple[int, int]) -> None:
     torch.manual_seed(0)
     blocks = make_blocks("gelu")
-    hidden = random(1, WIDTH)
-    # Where both taps of the first block are the same for all items, later ones differ if the shares do.
-    later = rows if len(shape) == 2 else (N, N)
-    taps = [[random(n, WIDTH) for n in (rows if k == 0 else later)] for k in range(BLOCKS)]
+    taps = [[random(n, WIDTH) for n in (later if k else first)] for k in range(BLOCKS)]
     shares = random(*shape)
-    inputs = [hidden, *(tap for row in taps for tap in row), shares, *weights_of(blocks)]
-    expected, found = plain_shared(blocks, hidden, taps, shares), run_shared(blocks, hidden, taps, shares)
+    inputs = [*(tap for row in taps for tap in row), shares, *weights_of(blocks)]
+    expected, found = plain_shared(blocks, taps, shares), run_shared(blocks, taps, shares)
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(gradients(found, inputs), gradients(expected, inputs))
 
@@ -83,28 +81,27 @@ def test_gradients_are_the_differences_quotients() -> None:
     torch.manual_seed(1)
     blocks = make_blocks("gelu")
 
-    def run(hidden: Tensor, gates: Tensor, *taps: Tensor) -> Tensor:
-        return run_gated(blocks, hidden, taps, gates)
+    def run(gates: Tensor, *taps: Tensor) -> Tensor:
+        return run_gated(blocks, taps, gates)
 
     gates = torch.rand(BLOCKS, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(run, (random(1, WIDTH), gates, *(random(N, WIDTH) for _ in range(BLOCKS))))
+    assert torch.autograd.gradcheck(run, (gates, random(1, WIDTH), *(random(N, WIDTH) for _ in range(BLOCKS - 1))))
 
 
 def test_dropped_activations_are_dropped_backward_too() -> None:
     torch.manual_seed(2)
     blocks = make_blocks("gelu", dropout=0.5)
 
-    def run(hidden: Tensor, *weights: Tensor) -> Tensor:
+    def run(first: Tensor, *weights: Tensor) -> Tensor:
         torch.manual_seed(3)
-        return run_gated(blocks, hidden, taps, gates)
+        return run_gated(blocks, [first, *taps], gates)
 
-    taps = [random(N, WIDTH, grad=False) for _ in range(BLOCKS)]
+    first, *taps = (random(N, WIDTH, grad=not k) for k in range(BLOCKS))
     gates = torch.full((BLOCKS,), 0.3, dtype=torch.float64)
-    hidden = random(N, WIDTH)
-    assert torch.autograd.gradcheck(run, (hidden, *weights_of(blocks)))
+    assert torch.autograd.gradcheck(run, (first, *weights_of(blocks)))
     for block in blocks:
         block.eval()
-    torch.testing.assert_close(run(hidden), plain_gated(blocks, hidden, taps, gates))
+    torch.testing.assert_close(run(first), plain_gated(blocks, [first, *taps], gates))
 
 
 @pytest.mark.parametrize("gate", [0.0, 1.0])
@@ -113,26 +110,26 @@ def test_a_gate_that_is_shut_or_wide_open_has_a_finite_gradient(gate: float) -> 
     blocks = make_blocks(dtype=torch.float32)
     taps = [random(N, WIDTH, dtype=torch.float32) for _ in range(BLOCKS)]
     gates = torch.full((BLOCKS,), gate, requires_grad=True)
-    (gradient,) = gradients(run_gated(blocks, random(1, WIDTH, dtype=torch.float32), taps, gates), [gates])
+    (gradient,) = gradients(run_gated(blocks, taps, gates), [gates])
     assert gradient.isfinite().all()
 
 
 def test_single_precision_is_close_to_double() -> None:
     torch.manual_seed(5)
     double, taps = make_blocks(), [random(N, WIDTH) for _ in range(BLOCKS)]
-    hidden, gates = random(1, WIDTH), torch.tensor([0.999, 0.5, 1e-4], dtype=torch.float64, requires_grad=True)
+    gates = torch.tensor([0.999, 0.5, 1e-4], dtype=torch.float64, requires_grad=True)
     single = make_blocks(dtype=torch.float32)
     for block, its_double in zip(single, double, strict=True):
         block.load_state_dict(its_double.state_dict())
-    inputs = [hidden, gates, *weights_of(double)]
-    expected = gradients(plain_gated(double, hidden, taps, gates), inputs)
-    low_hidden, low_gates = (one.detach().float().requires_grad_() for one in (hidden, gates))
-    output = run_gated(single, low_hidden, [tap.detach().float() for tap in taps], low_gates)
+    inputs = [taps[0], gates, *weights_of(double)]
+    expected = gradients(plain_gated(double, taps, gates), inputs)
+    first, low_gates = (one.detach().float().requires_grad_() for one in (taps[0], gates))
+    output = run_gated(single, [first, *(tap.detach().float() for tap in taps[1:])], low_gates)
     torch.manual_seed(7)
     weighting = torch.randn(N, WIDTH, dtype=torch.float64).float()
-    found = torch.autograd.grad((output * weighting).sum(), [low_hidden, low_gates, *weights_of(single)])
+    found = torch.autograd.grad((output * weighting).sum(), [first, low_gates, *weights_of(single)])
     for one, other, name in zip(
-        found, expected, ["hidden", "gates", *("weight" for _ in weights_of(single))], strict=True
+        found, expected, ["tap", "gates", *("weight" for _ in weights_of(single))], strict=True
     ):
         scale = float(other.abs().max())
         # A gate's gradient is that of its logit, which has the factor 1 − gate.
@@ -143,12 +140,12 @@ def test_single_precision_is_close_to_double() -> None:
 def test_products_are_lowered_where_autocast_says_so() -> None:
     torch.manual_seed(6)
     blocks = make_blocks(dtype=torch.float32)
-    taps, hidden = [random(N, WIDTH, dtype=torch.float32) for _ in range(BLOCKS)], random(1, WIDTH, dtype=torch.float32)
+    taps = [random(N, WIDTH, dtype=torch.float32) for _ in range(BLOCKS)]
     gates = torch.full((BLOCKS,), 0.4, requires_grad=True)
-    inputs = [hidden, *taps, gates, *weights_of(blocks)]
-    exact = run_gated(blocks, hidden, taps, gates)
+    inputs = [*taps, gates, *weights_of(blocks)]
+    exact = run_gated(blocks, taps, gates)
     with torch.autocast("cpu", torch.bfloat16):
-        expected, found = plain_gated(blocks, hidden, taps, gates), run_gated(blocks, hidden, taps, gates)
+        expected, found = plain_gated(blocks, taps, gates), run_gated(blocks, taps, gates)
     assert found.dtype == torch.float32
     assert not torch.equal(found, exact)
     torch.testing.assert_close(found, expected, rtol=0.05, atol=0.05)
@@ -160,25 +157,22 @@ def test_products_are_lowered_where_autocast_says_so() -> None:
 @pytest.mark.parametrize("run", [run_gated, run_shared])
 def test_without_gradients_the_result_and_the_inputs_stay_the_same(run: Callable[..., Tensor]) -> None:
     torch.manual_seed(8)
-    blocks, hidden = make_blocks(), random(N, WIDTH, grad=False)
+    blocks = make_blocks()
     taps = [random(N, WIDTH, grad=False) for _ in range(BLOCKS)]
     before = [tap.clone() for tap in taps]
     weights = torch.rand(BLOCKS, dtype=torch.float64)
-    arguments = (
-        (blocks, hidden, taps, weights) if run is run_gated else (blocks, hidden, [[t] for t in taps], weights[:, None])
-    )
-    first_hidden, expected = hidden.clone(), run(*arguments).detach()
+    arguments = (blocks, taps, weights) if run is run_gated else (blocks, [[t] for t in taps], weights[:, None])
+    expected = run(*arguments).detach()
     with torch.inference_mode():
         found = run(*arguments)
     torch.testing.assert_close(found, expected)
-    assert torch.equal(hidden, first_hidden)
     assert all(torch.equal(tap, old) for tap, old in zip(taps, before, strict=True))
 
 
 def test_what_is_kept_for_the_backward_pass_can_be_computed_again() -> None:
     """As the full softmax does with each chunk of a catalogue."""
     torch.manual_seed(9)
-    blocks, hidden = make_blocks(), random(1, WIDTH)
+    blocks = make_blocks()
     taps, gates = [random(N, WIDTH) for _ in range(BLOCKS)], torch.rand(BLOCKS, dtype=torch.float64)
     packed: list[Tensor] = []
 
@@ -187,8 +181,8 @@ def test_what_is_kept_for_the_backward_pass_can_be_computed_again() -> None:
         return kept
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda kept: kept):
-        again = checkpoint(run_gated, blocks, hidden, taps, gates, use_reentrant=False)
+        again = checkpoint(run_gated, blocks, taps, gates, use_reentrant=False)
     n_packed = len(packed)
-    once = run_gated(blocks, hidden, taps, gates)
+    once = run_gated(blocks, taps, gates)
     assert n_packed < BLOCKS  # nothing of the blocks
     torch.testing.assert_close(gradients(again, weights_of(blocks)), gradients(once, weights_of(blocks)))

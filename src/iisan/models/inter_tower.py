@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from iisan.models.dtl import DTL
 from iisan.models.gate import ModalityGate, shares_of_available
 from iisan.models.sanb import SANB, Activation, sanbs
-from iisan.models.tower_pass import leading_constant, run_shared
+from iisan.models.tower_pass import run_shared
 
 
 class InterTower(nn.Module):
@@ -56,14 +56,7 @@ class InterTower(nn.Module):
         columns = [self._aligned(name, modality_taps) for name, modality_taps in taps.items()]
         rows = list(zip(*columns, strict=True))  # [K][M]
         shares = shares_of_available(self.gate(), list(available.values()))
-        blocks = sanbs(self.blocks)
-        hidden: Tensor = rows[0][0].new_zeros(1, self.width)
-        # Shares that differ from item to item make what is constant differ as well.
-        n_constant = leading_constant(rows) if shares.dim() == 2 else 0
-        for start, stop in ((0, n_constant), (n_constant, len(blocks))):
-            if start < stop:
-                hidden = run_shared(blocks[start:stop], hidden, rows[start:stop], shares[start:stop])
-        return hidden
+        return run_shared(sanbs(self.blocks), rows, shares)
 
     def _aligned(self, name: str, taps: Sequence[Tensor]) -> list[Tensor]:
         last = list(taps)[-self.n_blocks :]

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from iisan.models.gate import LayerGate
 from iisan.models.sanb import SANB, Activation, sanbs
-from iisan.models.tower_pass import leading_constant, run_gated
+from iisan.models.tower_pass import run_gated
 
 
 class IntraTower(nn.Module):
@@ -40,11 +40,4 @@ class IntraTower(nn.Module):
         Returns:
             The last block's output, ``[n, D]`` (``[1, D]`` if all taps are constant).
         """
-        gates = self.gate()
-        blocks = sanbs(self.blocks)
-        hidden = taps[0].new_zeros(1, taps[0].shape[1])
-        n_constant = leading_constant([[tap] for tap in taps])
-        for start, stop in ((0, n_constant), (n_constant, len(blocks))):
-            if start < stop:
-                hidden = run_gated(blocks[start:stop], hidden, taps[start:stop], gates[start:stop])
-        return hidden
+        return run_gated(sanbs(self.blocks), taps, self.gate())

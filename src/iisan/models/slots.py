@@ -33,6 +33,5 @@ class Slots:
         """From ``[R, d]`` to ``[B · L, d]``, zero elsewhere."""
         if self.rows is None:
             return values
-        return torch.zeros(self.n, values.shape[1], dtype=values.dtype, device=values.device).index_copy(
-            0, self.rows, values
-        )
+        spread = torch.zeros(self.n, values.shape[1], dtype=values.dtype, device=values.device)
+        return spread.index_copy_(0, self.rows, values)

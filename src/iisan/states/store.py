@@ -22,6 +22,8 @@ from iisan.states.store_items import StoreItems
 CONSTANT_KEY = "constant"
 # Rows that are looked at to see whether a gather will have to wait for the disk
 PROBES = 8
+# and once those of the gather before all were in memory
+PROBES_WHEN_WARM = 1
 
 
 class HiddenStateStore:
@@ -44,6 +46,7 @@ class HiddenStateStore:
         shape = (len(manifest.varying_taps), manifest.width)
         self._shards = [map_shard(path / s.states.file, manifest.dtype, (s.rows, *shape)) for s in manifest.shards]
         self._starts = np.cumsum([0, *(shard.rows for shard in manifest.shards)])
+        self._probes, self._asked = PROBES, 0
 
     @classmethod
     def open(cls, path: Path | str) -> HiddenStateStore:
@@ -123,10 +126,10 @@ class HiddenStateStore:
             raise IndexError(f"rows must be in 0..{self._starts[-1] - 1}, not {wanted.min()}..{wanted.max()}")
         shape = (len(wanted), len(self.varying_taps), self.width)
         out = np.empty(shape, NUMPY_DTYPES[self.manifest.dtype])
-        order = np.argsort(wanted, kind="stable")
+        in_order = bool((wanted[1:] >= wanted[:-1]).all())
+        order = np.arange(len(wanted)) if in_order else np.argsort(wanted, kind="stable")
         ordered = wanted[order]
         self._read_ahead(ordered)
-        in_order = bool((wanted[1:] >= wanted[:-1]).all())
         for shard, part in self._by_shard(ordered):
             rows_there = ordered[part] - self._starts[shard]
             if in_order:  # as a batch's items are: copied once, straight to their place
@@ -145,13 +148,17 @@ class HiddenStateStore:
 
     def _read_ahead(self, ordered: npt.NDArray[np.int64]) -> None:
         """Ask for all rows at once, unless they seem to be in memory, where asking would only take time."""
-        probes = ordered[:: max(1, len(ordered) // PROBES)]
+        stride = max(1, len(ordered) // self._probes)
+        self._asked += 1
+        probes = ordered[self._asked % stride :: stride]
         cached = (
             is_in_memory(self._shards[shard], row)
             for shard, part in self._by_shard(probes)
             for row in (probes[part] - self._starts[shard]).tolist()
         )
-        if all(cached):
+        in_memory = all(cached)
+        self._probes = PROBES_WHEN_WARM if in_memory else PROBES
+        if in_memory:
             return
         for shard, part in self._by_shard(ordered):
             read_ahead(self._shards[shard], ordered[part] - self._starts[shard])
