@@ -9,7 +9,7 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,21 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from efficiency_problem import SCALES, Scale, load_encoders, make_contents, save_models
+from iisan.data.epoch_order import with_next
+from iisan.data.interactions import Rows
 from iisan.data.split import Split
 from iisan.efficiency.memory_meter import MemoryMeter
 from iisan.encoders.encoder import Encoder
 from iisan.jobs.train import Validation
 from iisan.models.recommender import Recommender
+from iisan.states.pinned_transfer import PinnedTransfer
+from iisan.states.prefetched_source import PrefetchedSource
+from iisan.states.sources import StateSource
 from iisan.training.config import TrainConfig
 from iisan.training.device import resolve_device
 from iisan.training.trainer import Trainer
 from measure import report
-from paper_shapes import N_ITEMS, N_USERS, SHAPES, make_model, make_split
+from paper_shapes import N_ITEMS, N_USERS, SHAPES, make_model, make_source, make_split
 from random_states import RandomStates
 
 # What the host calls to have kernels run; one of a graph runs all of its kernels.
@@ -54,45 +59,67 @@ def seconds(run: Callable[[], object], device: torch.device) -> float:
     return time.perf_counter() - started
 
 
-def trainer_of(config: TrainConfig, source: RandomStates, split: Split, folder: Path) -> Trainer:
+def trainer_of(config: TrainConfig, source: StateSource, split: Split, folder: Path) -> Trainer:
     """A trainer at the paper's shapes."""
     device = resolve_device(config.device)
     return Trainer(make_model(config, source.n_items).to(device), source, split, config, folder, nothing)
 
 
-def cached_epoch(config: TrainConfig, n_items: int, split: Split, folder: Path, steps: int | None) -> dict[str, Any]:
+def mapped_states(folder: Path, n_items: int, device: torch.device) -> StateSource:
+    """States in a memory-mapped store, which a thread brings to a CUDA device."""
+    source = make_source(folder, n_items)
+    return PrefetchedSource(source, PinnedTransfer(device)) if device.type == "cuda" else source
+
+
+def train(trainer: Trainer, batches: Sequence[Rows]) -> list[torch.Tensor]:
+    """Steps over some batches as the trainer takes them, without reading a loss."""
+    losses = []
+    trainer.position.step = 0
+    for batch, following in with_next(batches):
+        if following is not None:
+            trainer._expect(following)
+        losses.append(trainer._train_on(batch)[0])
+        trainer.position.step += 1
+    return losses
+
+
+def cached_epoch(
+    config: TrainConfig, make: Callable[[torch.device], StateSource], split: Split, folder: Path, steps: int | None
+) -> dict[str, Any]:
     """Time of an epoch after a first one has warmed everything up, and the device's memory.
 
     Args:
         config: Gives the loss.
-        n_items: Catalogue.
+        make: Makes the source on a device, whose memory counts.
         split: Histories.
         folder: For checkpoints.
         steps: Steps to measure; an epoch is scaled from them. None: the whole epoch.
     """
     device = resolve_device(config.device)
     memory = MemoryMeter(device)
-    source = RandomStates(SHAPES, n_items, device)
+    source = make(device)
     trainer = trainer_of(config, source, split, folder)
     trainer.model.train()
     batches = list(trainer.order.batches(0))
     timed = batches if steps is None else batches[:steps]
-    for batch in timed[: max(3, len(timed) // 2)]:
-        trainer._train_on(batch)
+    train(trainer, timed[: max(3, len(timed) // 2)])
     losses: list[torch.Tensor] = []
-    took = seconds(lambda: losses.extend(trainer._train_on(batch)[0] for batch in timed), device)
+    took = seconds(lambda: losses.extend(train(trainer, timed)), device)
     peak = memory.peak()
     assert torch.stack(losses).isfinite().all()
-    return {
+    figures = {
         "epoch_s": round(took * len(batches) / len(timed), 4),
         "step_ms": round(1000 * took / len(timed), 3),
         "steps_timed": len(timed),
         "steps_per_epoch": len(batches),
         "peak_memory_mb": round(peak.bytes / 1e6, 1),
         "memory_kind": peak.kind,
-        "graphed": trainer.graphed is not None,
+        "graphed": trainer.fixed is not None and trainer.fixed.records,
         **profiled(trainer, device),
     }
+    if trainer.fixed is not None:
+        trainer.fixed.forget()
+    return figures
 
 
 def profiled(trainer: Trainer, device: torch.device) -> dict[str, Any]:
@@ -101,9 +128,9 @@ def profiled(trainer: Trainer, device: torch.device) -> dict[str, Any]:
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_device else [])]
     batches = list(trainer.order.batches(0))[:PROFILED]
     # The share is of the time without a profiler, which slows the host down.
-    wall = seconds(lambda: [trainer._train_on(batch) for batch in batches], device)
+    wall = seconds(lambda: train(trainer, batches), device)
     with profile(activities=activities) as profiler:
-        seconds(lambda: [trainer._train_on(batch) for batch in batches], device)
+        seconds(lambda: train(trainer, batches), device)
     events = profiler.events() or []
     operations = [event for event in events if event.device_type.name == "CPU"]
     kernels = [event for event in events if event.device_type.name == "CUDA"]
@@ -159,16 +186,26 @@ def main() -> None:
         sys.exit("gpu.py: there is no CUDA device; --reduced tries it on the CPU")
     n_items, n_users = (500, 200) if options.reduced else (N_ITEMS, N_USERS)
     split = make_split(n_items, n_users)
-    full_steps = 2 if options.reduced else 60
+    some_steps = 2 if options.reduced else 60
     started = time.perf_counter()
     result: dict[str, Any] = {"reduced": options.reduced}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         paper = TrainConfig.preset("paper")
         full = TrainConfig.preset("paper", loss="full_softmax")
+        sampled = TrainConfig.preset("paper", loss="sampled_softmax", negatives=64 if options.reduced else 8192)
+
+        def resident(device: torch.device) -> StateSource:
+            return RandomStates(SHAPES, n_items, device)
+
+        def mapped(device: torch.device) -> StateSource:
+            return mapped_states(folder / "stores", n_items, device)
+
         parts: dict[str, Callable[[], dict[str, Any]]] = {
-            "in_batch": lambda: cached_epoch(paper, n_items, split, folder / "in-batch", None),
-            "full_softmax": lambda: cached_epoch(full, n_items, split, folder / "full", full_steps),
+            "in_batch": lambda: cached_epoch(paper, resident, split, folder / "in-batch", None),
+            "full_softmax": lambda: cached_epoch(full, resident, split, folder / "full", some_steps),
+            "sampled_softmax": lambda: cached_epoch(sampled, resident, split, folder / "sampled", some_steps),
+            "mapped_in_batch": lambda: cached_epoch(paper, mapped, split, folder / "mapped", None),
             "ranking": lambda: ranking(paper, n_items, split),
             "encode": lambda: encoding(
                 SCALES["tiny" if options.reduced else "paper"], folder, 32 if options.reduced else 8192

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from iisan.data.epoch_order import with_next
 from iisan.evaluation.evaluate import evaluate
 from iisan.evaluation.ranking import rank_targets
 from iisan.evaluation.scorers import RecommenderScorer
 from iisan.jobs.train import Validation, recommender_config
 from iisan.models.recommender import Recommender
-from iisan.states.sources import ItemStates
+from iisan.states.pinned_transfer import PinnedTransfer
+from iisan.states.prefetched_source import PrefetchedSource, one_ahead
+from iisan.states.sources import ItemStates, StateSource
 from iisan.training.trainer import Trainer
 from tests.toy_run import N_ITEMS, toy_config, toy_source, toy_split
 
@@ -105,34 +109,90 @@ class ResidentSource:
         }
 
 
+LOSSES = ["in_batch", "full_softmax", "sampled_softmax"]
+
+
+def trainer_of(folder: Path, source: StateSource, **options: Any) -> Trainer:
+    config = toy_config(**{"whiten": "no", "negatives": 40, **options})
+    torch.manual_seed(0)
+    model = Recommender(recommender_config(config, source.modalities, N_ITEMS)).to("cuda")
+    return Trainer(model, source, toy_split(), config, folder, Validation(source, toy_split(), config))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_graphed_steps_follow_the_steps_one_by_one(tmp_path: Path, precision: str) -> None:
-    config = toy_config(whiten="no", precision=precision, max_epochs=3, dropout=0.0, item_id_dropout=0.0)
-    source, split, found = ResidentSource(), toy_split(), []
+def test_graphed_steps_follow_the_steps_one_by_one(tmp_path: Path, precision: str, loss: str) -> None:
+    found = []
     for graphed in (True, False):
-        torch.manual_seed(0)
-        model = Recommender(recommender_config(config, source.modalities, N_ITEMS)).to("cuda")
-        validate = Validation(source, split, config)
-        trainer = Trainer(model, source, split, config, tmp_path / str(graphed), validate)
-        assert trainer.graphed is not None
-        if not graphed:
-            trainer.graphed = None
+        options = {"precision": precision, "max_epochs": 3, "dropout": 0.0, "item_id_dropout": 0.0, "loss": loss}
+        trainer = trainer_of(tmp_path / str(graphed), ResidentSource(), **options)
+        assert trainer.fixed is not None
+        assert trainer.fixed.records
+        trainer.fixed.records = graphed
         found.append([record["loss"] for record in trainer.fit().history])
+        assert trainer.fixed.records == graphed  # else it could not be recorded
     assert found[0] == pytest.approx(found[1], rel=1e-3 if precision == "float32" else 0.05)
 
 
-def test_no_step_makes_the_host_wait(tmp_path: Path) -> None:
-    config = toy_config(whiten="no")
-    source, split = ResidentSource(), toy_split()
-    model = Recommender(recommender_config(config, source.modalities, N_ITEMS)).to("cuda").train()
-    trainer = Trainer(model, source, split, config, tmp_path, Validation(source, split, config))
-    assert trainer.graphed is not None
+def train_without_waiting(trainer: Trainer) -> None:
+    """Some steps in which CUDA refuses whatever would make the host wait."""
+    trainer.model.train()
+    assert trainer.fixed is not None
     batches = list(trainer.order.batches(0))
-    trainer._train_on(batches[0])  # records
+    for batch in batches:  # records, and allocates what pins memory
+        trainer._train_on(batch)
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     try:
-        for batch in batches:
+        for batch, following in with_next(batches):
+            if following is not None:
+                trainer._expect(following)
             trainer._train_on(batch)
+            trainer.position.step += 1
     finally:
         torch.cuda.set_sync_debug_mode("default")
+        trainer.fixed.forget()
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("updates", ["all", "batch"])
+@pytest.mark.parametrize("graphed", [True, False])
+def test_no_step_makes_the_host_wait(tmp_path: Path, loss: str, updates: str, graphed: bool) -> None:
+    trainer = trainer_of(tmp_path, ResidentSource(), loss=loss, item_updates=updates)
+    assert trainer.fixed is not None
+    trainer.fixed.records &= graphed
+    train_without_waiting(trainer)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_no_step_waits_for_states_that_are_prefetched(tmp_path: Path, loss: str) -> None:
+    train_without_waiting(trainer_of(tmp_path, prefetched(), loss=loss))
+
+
+def prefetched() -> PrefetchedSource:
+    return PrefetchedSource(toy_source(), PinnedTransfer(torch.device("cuda")))
+
+
+def test_prefetched_states_are_those_of_the_source() -> None:
+    source, inner = prefetched(), toy_source()
+    generator = torch.Generator().manual_seed(0)
+    parts = [torch.randint(N_ITEMS, (20 + number % 5,), generator=generator) for number in range(200)]
+    found = []
+    for part in one_ahead(source, parts):
+        states = source.gather(part)
+        found.append({name: (state.stacked() * 2, state.available) for name, state in states.items()})
+    for part, states in zip(parts, found, strict=True):
+        for name, expected in inner.gather(part).items():
+            taps, available = states[name]
+            assert torch.equal(taps.cpu(), expected.stacked() * 2)
+            assert (available is None) == (expected.available is None)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_training_from_prefetched_states_follows_that_from_resident_ones(tmp_path: Path, loss: str) -> None:
+    found = []
+    for name, source in (("resident", ResidentSource()), ("prefetched", prefetched())):
+        options = {"precision": "float32", "max_epochs": 3, "dropout": 0.0, "item_id_dropout": 0.0, "loss": loss}
+        trainer = trainer_of(tmp_path / name, source, **options)
+        found.append([record["loss"] for record in trainer.fit().history])
+    assert found[0] == pytest.approx(found[1], rel=1e-3)

@@ -66,7 +66,7 @@ def test_the_gpu_benchmark_goes_all_the_way_on_a_cpu(run: Any, monkeypatch: pyte
     pytest.importorskip("transformers")
     monkeypatch.setattr("iisan.training.device.torch.cuda.is_available", lambda: False)
     result = run("gpu")
-    for part in ("in_batch", "full_softmax"):
+    for part in ("in_batch", "full_softmax", "sampled_softmax", "mapped_in_batch"):
         assert result[part]["epoch_s"] > 0
         assert result[part]["operations_per_step"] > 0
         assert not result[part]["graphed"]

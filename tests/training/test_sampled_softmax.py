@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from iisan.training.batch_items import BatchItems
 from iisan.training.config import TrainConfig
 from iisan.training.losses.choose import chosen_loss
 from iisan.training.losses.full_softmax import full_softmax_loss
 from iisan.training.losses.negatives import Negatives
 from iisan.training.losses.sampled_softmax import sampled_softmax_loss
-from iisan.training.sampled_step import _Drawn
 
 N = 40
 COUNTS = np.maximum(0, 60 // np.arange(1, N + 1) - 2)  # popular items first; the last twenty have no interaction
@@ -103,11 +103,11 @@ def test_candidates_without_interactions_are_drawn_evenly() -> None:
 @pytest.mark.parametrize("padding", [0, 1])
 def test_items_of_a_batch_and_draws_are_one_list(padding: int) -> None:
     windows = torch.tensor([[padding * 9, 4, 2], [2, 3, 4]], dtype=torch.int32)
-    batch = _Drawn.of(windows, torch.tensor([6, 1, 6]))
+    batch = BatchItems.drawn(windows, torch.tensor([6, 1, 6]))
     assert batch.rows.tolist() == sorted({*(windows.flatten() - 1).tolist(), 6, 1} - {-1})
     numbers = torch.cat([torch.zeros(1, dtype=torch.long), batch.rows + 1])
     assert (numbers[batch.slots] == windows).all()
-    assert {row: count for row, count in zip(batch.rows.tolist(), batch.drawn.tolist(), strict=True) if count} == {
+    assert {row: count for row, count in zip(batch.rows.tolist(), batch.counts.tolist(), strict=True) if count} == {
         6: 2,
         1: 1,
     }

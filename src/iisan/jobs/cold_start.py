@@ -25,7 +25,7 @@ from iisan.jobs.model_encoders import recorded_encoders
 from iisan.jobs.new_states import stores_of_encoders
 from iisan.jobs.recorded_dataset import recorded_dataset
 from iisan.models.recommender import Recommender
-from iisan.states.cached_source import CachedSource
+from iisan.states.prefetched_source import states_on
 from iisan.training.device import resolve_device
 
 
@@ -83,7 +83,7 @@ def _items(recommender: Recommender, dataset: Dataset, split: Split, job: ColdSt
     held_out = torch.from_numpy(split.held_out)
     ids = [dataset.item_ids[row] for row in split.held_out]
     stores = stores_of_encoders(encoders, states_folder(dataset.path, job.states))
-    source = CachedSource(stores, ids, device=resolve_device(job.device))
+    source = states_on(stores, ids, resolve_device(job.device))
     beyond = len(recommender.table) + torch.arange(len(ids))
     items = embeddings_by_row(recommender, dataset, job.model).clone()
     items[held_out] = embed_new(recommender, source, torch.arange(len(ids)), beyond)

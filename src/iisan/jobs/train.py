@@ -42,6 +42,7 @@ from iisan.models.recommender import Recommender
 from iisan.models.whitening import fits
 from iisan.states.cached_source import CachedSource
 from iisan.states.phases import PhaseObserver
+from iisan.states.prefetched_source import PrefetchedSource
 from iisan.states.sources import ModalityShape, StateSource
 from iisan.states.store import HiddenStateStore
 from iisan.training.config import Preset, TrainConfig
@@ -276,7 +277,7 @@ def prepared_source(
     if isinstance(source, TunedSource):
         model.encoders = source.modules
         return source
-    if isinstance(source, CachedSource):
+    if isinstance(source, CachedSource | PrefetchedSource):
         model.fit_whitening(source, _not_held_out(split))
         return model.prepared(source)
     # Whitening is fitted on the stored states, which are the same numbers, and done anew for every batch.

@@ -15,9 +15,9 @@ from iisan.errors import UserError
 from iisan.jobs.encode import modality_contents
 from iisan.models.file_names import TUNED_ENCODERS
 from iisan.models.recommender import Recommender
-from iisan.states.cached_source import CachedSource
 from iisan.states.live_source import LiveSource
 from iisan.states.phases import PhaseObserver
+from iisan.states.prefetched_source import states_on
 from iisan.states.sources import StateSource
 from iisan.states.store import HiddenStateStore
 from iisan.states.store_rounding import store_roundings
@@ -97,7 +97,7 @@ def training_source(
         return tuned_source(config, stores, dataset, places, device, observer)
     if config.source == "live" and stores:
         return live_source(stores, dataset, places, device, observer)
-    return CachedSource(dict(stores), dataset.item_ids, device=device)
+    return states_on(dict(stores), dataset.item_ids, device)
 
 
 def save_tuned(model: Recommender, source: StateSource, folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
@@ -31,6 +32,7 @@ from iisan.models.score_blocks import BestItems, score_blocks
 from iisan.models.whitened_source import WhitenedSource
 from iisan.models.whitening import Whitening
 from iisan.states.atomic import replacing
+from iisan.states.prefetched_source import one_ahead
 from iisan.states.sources import ItemStates, StateSource
 from iisan.states.tensor_file import save_tensors
 
@@ -235,10 +237,11 @@ class Recommender(
         training = self.training
         self.eval()
         embeddings = torch.empty(len(rows), self.config.item_encoder.dim, device=self.device)
-        for start in range(0, len(rows), chunk):
-            part = slice(start, start + chunk)
-            its_rows = catalogue_rows[part].to(self.device)
-            embeddings[part] = self.item_embeddings(source.gather(rows[part]), its_rows)
+        with closing(one_ahead(source, torch.split(rows, chunk) if len(rows) else ())) as parts:
+            for number, part in enumerate(parts):
+                place = slice(number * chunk, (number + 1) * chunk)
+                its_rows = catalogue_rows[place].to(self.device)
+                embeddings[place] = self.item_embeddings(source.gather(part), its_rows)
         self.train(training)
         return embeddings
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from iisan.models.whitening import Whitening
-from iisan.states.sources import ItemStates, ModalityShape, ReadsAhead, StateSource
+from iisan.states.sources import ItemStates, ModalityShape, ReadsAhead, StateSource, is_resident, prefetching
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class WhitenedSource:
     @property
     def resident(self) -> bool:
         """Whether all states are where they are wanted."""
-        return self._kept is not None or bool(getattr(self._source, "resident", False))
+        return self._kept is not None or is_resident(self._source)
 
     def gather(self, rows: Tensor) -> dict[str, ItemStates]:
         """Whitened states of catalogue `rows` ``[n]``."""
@@ -71,6 +71,17 @@ class WhitenedSource:
         """Tells the source, if it is still read from, what will be asked for soon."""
         if self._kept is None and isinstance(self._source, ReadsAhead):
             self._source.expect(rows)
+
+    @property
+    def prefetches(self) -> bool:
+        """Whether what is expected is fetched by a thread."""
+        return self._kept is None and prefetching(self._source) is not None
+
+    def forget(self) -> None:
+        """Ends that thread."""
+        fetching = prefetching(self._source)
+        if fetching is not None:
+            fetching.forget()
 
     def _whitened(self, name: str, states: ItemStates) -> ItemStates:
         return self._whitening[name](states) if name in self._whitening else states

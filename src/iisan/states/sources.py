@@ -92,3 +92,27 @@ class ReadsAhead(Protocol):
             rows: ``[n]`` int64 catalogue rows that `gather` will be asked for soon.
         """
         ...
+
+
+@runtime_checkable
+class Prefetches(ReadsAhead, Protocol):
+    """A source that has a thread fetch what is expected, and asks the device nothing if rows come on the CPU."""
+
+    @property
+    def prefetches(self) -> bool:
+        """Whether it does; one in front of another source may not."""
+        ...
+
+    def forget(self) -> None:
+        """Ends the thread and lets go of all that it fetched; what is expected later begins anew."""
+        ...
+
+
+def is_resident(source: StateSource) -> bool:
+    """Whether all states are where they are wanted, so that a gather reads no disk and asks the host nothing."""
+    return bool(getattr(source, "resident", False))
+
+
+def prefetching(source: StateSource) -> Prefetches | None:
+    """The source, if it fetches what is expected by a thread."""
+    return source if isinstance(source, Prefetches) and source.prefetches else None

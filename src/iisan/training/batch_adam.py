@@ -7,6 +7,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from iisan.training.row_gradient import of_each_row, summed_by_row
+
 BETA = 0.999
 EPSILON = 1e-8
 
@@ -37,7 +39,7 @@ class BatchAdam:
     def collect(self) -> None:
         """Sums the gradient of each item, after a backward pass; the methods of others then rely on it."""
         if self.weight.grad is not None:
-            self.weight.grad = self.weight.grad.coalesce()
+            self.weight.grad = summed_by_row(self.weight.grad)
 
     @torch.no_grad()
     def step(self) -> None:
@@ -45,11 +47,11 @@ class BatchAdam:
         self.n_steps += 1
         if self.weight.grad is None:
             return
-        rows, gradient = self.weight.grad.indices()[0], self.weight.grad.values()  # [n], [n, d]
+        rows, gradient = of_each_row(self.weight.grad)  # [n], [n, d]
         kept = (BETA ** (self.n_steps - self.last[rows]).double()).to(gradient.dtype).unsqueeze(1)  # [n, 1]
         second = (self.second[rows] * kept).addcmul_(gradient, gradient, value=1 - BETA)
         self.second[rows] = second
-        self.last[rows] = self.n_steps
+        self.last.index_fill_(0, rows, self.n_steps)
         size = second.div_(1 - BETA**self.n_steps).sqrt_().add_(EPSILON)
         vectors = self.weight[rows] * (1 - self.learning_rate * self.weight_decay)
         self.weight[rows] = vectors.addcdiv_(gradient, size, value=-self.learning_rate)

@@ -31,7 +31,7 @@ class RowAverage:
             return
         rows = self.table.grad.indices()[0]
         self.values[rows] = self._current(self.table[rows], self.values[rows], self.marks[rows])
-        self.marks[rows] = self.log_kept
+        self.marks.index_fill_(0, rows, self.log_kept)
 
     def after_step(self, decay: float) -> None:
         """Notes a step whose average keeps `decay` of the old one."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import torch
 from torch import Tensor
 
 from iisan.data.split import Split
 from iisan.models.recommender import Recommender
 from iisan.states.phases import PhaseObserver, Unobserved
 from iisan.states.sources import ItemStates, StateSource
+from iisan.training.batch_items import BatchItems
 from iisan.training.device import full_precision
 from iisan.training.losses.negatives import Negatives
 from iisan.training.losses.sampled_softmax import sampled_softmax_loss
@@ -43,42 +41,16 @@ class SampledSoftmaxStep:
     def __call__(self, windows: Tensor) -> tuple[Tensor, int]:
         """Loss of ``[B, L + 1]`` windows (catalogue row + 1, 0 is padding) and the number of its predictions."""
         with self.observer.phase("data"):
-            batch = _Drawn.of(windows, self.negatives.draw())
+            batch = BatchItems.drawn(windows, self.negatives.draw().to(windows.device))
             states = self.source.gather(batch.rows)
         with self.observer.phase("forward"):
             return self._forward(batch, states)
 
-    def _forward(self, batch: _Drawn, states: dict[str, ItemStates]) -> tuple[Tensor, int]:
-        items, user_states = self.model(states, batch.rows, batch.slots[:, :-1])
-        predicted = batch.slots[:, :-1] > 0
+    def _forward(self, batch: BatchItems, states: dict[str, ItemStates]) -> tuple[Tensor, int]:
+        items, user_states = self.model(states, batch.rows, batch.inputs)
+        predicted = batch.predicted
         targets = batch.slots[:, 1:][predicted] - 1
         with full_precision(items.device):
-            offsets = self.negatives.offsets(batch.rows, batch.drawn)
+            offsets = self.negatives.offsets(batch.rows, batch.counts)
             loss = sampled_softmax_loss(user_states[predicted].float(), targets, items.float(), offsets)
         return loss, len(targets)
-
-
-@dataclass(frozen=True, slots=True)
-class _Drawn:
-    """The distinct items of a batch and of what was drawn for it.
-
-    Attributes:
-        rows: ``[n]`` catalogue rows, ascending.
-        slots: ``[B, L + 1]`` index of each slot into `rows`, plus one; 0 is padding.
-        drawn: ``[n]`` float, how often each item was drawn.
-    """
-
-    rows: Tensor
-    slots: Tensor
-    drawn: Tensor
-
-    @classmethod
-    def of(cls, windows: Tensor, draws: Tensor) -> _Drawn:
-        # A padding slot is put in front, so that item k of the batch has number k + 1 whether there is padding or not.
-        numbers = torch.cat([windows.new_zeros(1), windows.flatten(), (draws + 1).to(windows.dtype)])
-        distinct, inverse = torch.unique(numbers, return_inverse=True)
-        drawn = torch.zeros(len(distinct), device=windows.device)
-        ones = torch.ones(len(draws), device=windows.device)
-        drawn.index_add_(0, inverse[1 + windows.numel() :], ones)
-        slots = inverse[1 : 1 + windows.numel()].view(windows.shape)
-        return cls(rows=distinct[1:].long() - 1, slots=slots, drawn=drawn[1:])

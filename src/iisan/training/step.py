@@ -9,7 +9,7 @@ from torch import Tensor
 from iisan.data.split import Split, popularity
 from iisan.models.recommender import Recommender
 from iisan.states.phases import PhaseObserver, Unobserved
-from iisan.states.sources import ItemStates, StateSource
+from iisan.states.sources import ItemStates, StateSource, is_resident
 from iisan.training.batch_items import BatchItems
 from iisan.training.device import full_precision
 from iisan.training.losses.full_softmax import embed_catalogue, full_softmax_loss
@@ -84,17 +84,24 @@ class FullSoftmaxStep:
         self.source = source
         self.chunk = chunk
         self.observer = observer or Unobserved()
-        self.rows = torch.from_numpy(split.train_candidates).to(model.device)  # [C]
-        self.slot_of = torch.zeros(split.n_items + 1, dtype=torch.long, device=model.device)  # [N + 1]
-        self.slot_of[self.rows + 1] = torch.arange(1, len(self.rows) + 1, device=model.device)
+        rows = torch.from_numpy(split.train_candidates)  # [C]
+        self.rows = rows.to(model.device)
+        # A source that fetches states from elsewhere would have to ask the device which rows it is asked for.
+        self.asked = self.rows if is_resident(source) else rows
+        self._slot_of = torch.zeros(split.n_items + 1, dtype=torch.long)  # [N + 1]
+        self._slot_of[rows + 1] = torch.arange(1, len(rows) + 1)
 
     def __call__(self, windows: Tensor) -> tuple[Tensor, int]:
         """Loss of ``[B, L + 1]`` windows (catalogue row + 1, 0 is padding) and the number of its predictions."""
         with self.observer.phase("forward"):
-            return self._forward(self.slot_of[windows.long()])
+            return self._forward(self.slots_of(windows))
+
+    def slots_of(self, windows: Tensor) -> Tensor:
+        """``[B, L + 1]`` windows as places in the catalogue that is ranked, plus one; 0 is padding."""
+        return self._slot_of[windows.long().cpu()].to(windows.device)
 
     def _forward(self, slots: Tensor) -> tuple[Tensor, int]:
-        items = embed_catalogue(self.model, self.source, self.rows, self.chunk)
+        items = embed_catalogue(self.model, self.source, self.rows, self.chunk, asked=self.asked)
         user_states = self.model.user_states(items, slots[:, :-1])
         predicted = slots[:, :-1] > 0
         with full_precision(items.device):

@@ -28,7 +28,7 @@ from iisan.training.clip import clip_gradients
 from iisan.training.config import TrainConfig
 from iisan.training.device import forward_precision, memory_in_use
 from iisan.training.early_stop import EarlyStop
-from iisan.training.graphed_steps import GraphedSteps, can_be_graphed
+from iisan.training.fixed_steps import FixedSteps, can_be_recorded, takes_fixed_shapes
 from iisan.training.item_updates import batch_updates
 from iisan.training.losses.choose import chosen_loss
 from iisan.training.optimizer import build_optimizer
@@ -112,10 +112,12 @@ class Trainer:
         else:
             self.step = InBatchStep(model, source, split, self.observer)
         self.items = batch_updates(model, config, loss)
-        # The vectors of a batch's items alone have sparse gradients, whose shapes a graph cannot know.
-        self.graphed: GraphedSteps | None = None
-        if isinstance(self.step, InBatchStep) and self.items is None and can_be_graphed(self.step, model.device):
-            self.graphed = GraphedSteps(self.step, windows, config.batch_size, config.precision)
+        self.fixed: FixedSteps | None = None
+        if takes_fixed_shapes(self.step, model.device):
+            records = can_be_recorded(self.step, sparse=self.items is not None)
+            self.fixed = FixedSteps(
+                self.step, windows, config.batch_size, config.precision, seed=config.seed, records=records
+            )
         table = None if self.items is None else self.items.weight
         self.optimizer = build_optimizer(model, config, apart=table, encoder_rates=encoder_rates)
         self.average = None if config.average_decay is None else WeightAverage(model, config.average_decay, table)
@@ -147,7 +149,11 @@ class Trainer:
 
     def _epoch(self) -> None:
         self.model.train()
-        self._steps()
+        try:
+            self._steps()
+        finally:
+            if self.fixed is not None:
+                self.fixed.forget()
         self._refuse_divergence()
         with nullcontext() if self.average is None else self.average.applied():
             record = self._validate()
@@ -199,6 +205,9 @@ class Trainer:
 
     def _expect(self, batch: np.ndarray[Any, np.dtype[np.int64]]) -> None:
         """Has the next step's states read while this one is computed, where they come from a disk."""
+        if self.fixed is not None:
+            self.fixed.expect(batch, (self.position.epoch, self.position.step + 1))
+            return
         if isinstance(self.step, InBatchStep) and isinstance(self.step.source, ReadsAhead):
             numbers = torch.unique(self.windows[torch.from_numpy(batch).to(self.windows.device)])
             self.step.source.expect(numbers[numbers > 0].long() - 1)
@@ -208,12 +217,12 @@ class Trainer:
         return limit is None or self.position.epoch * self.order.n_batches + self.position.step < limit
 
     def _train_on(self, batch: np.ndarray[Any, np.dtype[np.int64]]) -> tuple[Tensor, int]:
-        if self.graphed is not None:
+        if self.fixed is not None:
             with self.observer.phase("forward"):  # and backward, in one piece
-                loss = self.graphed(batch)
+                loss, predictions = self.fixed(batch, (self.position.epoch, self.position.step))
             with self.observer.phase("update"):
                 self._update()
-            return loss, int((self.lengths[batch] - 1).sum())
+            return loss, predictions
         # Histories are right-aligned: columns that are padding for all of them cost time and change nothing.
         longest = int(self.lengths[batch].max())
         windows = self.windows[torch.from_numpy(batch).to(self.windows.device), -longest:]

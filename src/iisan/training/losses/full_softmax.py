@@ -6,12 +6,15 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from iisan.models.config import SideNetworkConfig
 from iisan.models.recommender import Recommender
 from iisan.states.sources import StateSource
 from iisan.training.losses.target_softmax import target_softmax_loss
 
 
-def embed_catalogue(model: Recommender, source: StateSource, rows: Tensor, chunk: int) -> Tensor:
+def embed_catalogue(
+    model: Recommender, source: StateSource, rows: Tensor, chunk: int, *, asked: Tensor | None = None
+) -> Tensor:
     """Embeds many items with gradients, keeping the activations of one chunk at a time.
 
     States are gathered and activations computed again in the backward pass, so memory is that of ``[n, d]`` plus one
@@ -20,17 +23,28 @@ def embed_catalogue(model: Recommender, source: StateSource, rows: Tensor, chunk
     Args:
         model: Turns states into embeddings.
         source: Hidden states by catalogue row.
-        rows: ``[n]`` catalogue rows.
+        rows: ``[n]`` catalogue rows, on the model's device.
         chunk: Items a pass.
+        asked: The same rows where the source wants them; by default where they are.
 
     Returns:
         ``[n, d]``.
     """
 
-    def embed(part: Tensor) -> Tensor:
-        return model.item_embeddings(source.gather(part), part)
+    def embed(part: Tensor, asked_part: Tensor) -> Tensor:
+        return model.item_embeddings(source.gather(asked_part), part)
 
-    return torch.cat([checkpoint(embed, part, use_reentrant=False) for part in torch.split(rows, chunk)])
+    parts = zip(torch.split(rows, chunk), torch.split(rows if asked is None else asked, chunk), strict=True)
+    # What draws no numbers need not be given the same ones again; and a CUDA graph could not say where they stood.
+    keep = draws_numbers(model)
+    return torch.cat([checkpoint(embed, *part, use_reentrant=False, preserve_rng_state=keep) for part in parts])
+
+
+def draws_numbers(model: Recommender) -> bool:
+    """Whether embedding an item in training draws random numbers."""
+    config, encoder = model.config, model.config.item_encoder
+    own = config.own_items is not None and config.own_dropout > 0
+    return own or (isinstance(encoder, SideNetworkConfig) and encoder.dropout > 0)
 
 
 def full_softmax_loss(

@@ -20,7 +20,7 @@ class Negatives:
         candidates: ``[C]`` int64 catalogue rows to draw from.
         counts: ``[N]`` training interactions of each catalogue row; drawn evenly where the candidates have none.
         n_draws: How many are drawn, with replacement.
-        device: Where the draws are wanted.
+        device: Where offsets are wanted; draws are made by the host, which has to know how many items they are.
     """
 
     def __init__(
@@ -30,21 +30,21 @@ class Negatives:
         n_draws: int,
         device: torch.device,
     ) -> None:
+        self.n_draws = n_draws
         shares = counts[candidates] / max(1, counts[candidates].sum())
         self._by_share = n_draws // 2 if shares.any() else 0
         self._evenly = n_draws - self._by_share
-        self._candidates = torch.from_numpy(candidates).to(device)
-        self._bounds = torch.from_numpy(np.cumsum(shares)).to(device)  # [C]
+        self._candidates = torch.from_numpy(candidates)
+        self._bounds = torch.from_numpy(np.cumsum(shares))  # [C]
         expected = np.zeros(len(counts))
         expected[candidates] = self._evenly / len(candidates) + self._by_share * shares
         with np.errstate(divide="ignore"):
             self._log_expected = torch.from_numpy(np.log(expected)).float().to(device)  # [N]
 
-    def draw(self) -> Tensor:
-        """Catalogue rows ``[n_draws]``, repeats included, by torch's generator."""
-        device = self._candidates.device
-        evenly = torch.randint(len(self._candidates), (self._evenly,), device=device)
-        points = torch.rand(self._by_share, dtype=torch.float64, device=device) * self._bounds[-1]
+    def draw(self, generator: torch.Generator | None = None) -> Tensor:
+        """Catalogue rows ``[n_draws]`` on the CPU, repeats included, by torch's generator or another."""
+        evenly = torch.randint(len(self._candidates), (self._evenly,), generator=generator)
+        points = torch.rand(self._by_share, dtype=torch.float64, generator=generator) * self._bounds[-1]
         by_share = torch.searchsorted(self._bounds, points, right=True).clamp_max(len(self._candidates) - 1)
         return self._candidates[torch.cat([evenly, by_share])]
 
