@@ -116,7 +116,13 @@ def load_encoders(folder: Path, scale: Scale, compute: ComputeDtype, taps: list[
     encoders: dict[str, Encoder] = {}
     for kind in KINDS:
         config = EncoderConfig(
-            model=str(folder / kind), kind=kind, pooling="first", taps=taps or "paper", dtype=compute, max_tokens=TOKENS
+            model=str(folder / kind),
+            kind=kind,
+            pooling="first",
+            taps=taps or "paper",
+            dtype=compute,
+            max_tokens=TOKENS,
+            decoders=0,  # Nothing is decoded.
         )
         files = locate_model(config)
         encoders[kind] = TextEncoder(config, files) if kind == "text" else PreparedPictures(config, files, scale)

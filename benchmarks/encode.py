@@ -6,7 +6,7 @@ python benchmarks/encode.py --json benchmarks/results/encode.json
 from __future__ import annotations
 
 import argparse
-import json
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -17,10 +17,11 @@ import numpy as np
 import torch
 from PIL import Image
 
+from efficiency_problem import SCALES, save_models
 from iisan.encoders.config import EncoderConfig
-from iisan.encoders.encoder import Encoder
+from iisan.encoders.encoder import Batch, Encoder
 from iisan.encoders.load import load_encoder
-from machine import machine
+from measure import report
 
 TEXT, PICTURES = "wheel:minilm-l6", "wheel:dinov2-small"
 
@@ -34,32 +35,37 @@ def seconds(run: Callable[[], object], device: torch.device) -> float:
     return time.perf_counter() - started
 
 
-def measure(encoder: Encoder, contents: Sequence[Any]) -> dict[str, float]:
+def measure(encoder: Encoder, contents: Sequence[Any], repeats: int) -> dict[str, float]:
     """Rates of the whole way, of the preparation alone, and of the forward pass on what is prepared.
 
-    The floor is the forward pass of the same batches, those of like length together, with nothing else to do.
+    The floor is the forward pass of the same batches, those of like length together, with nothing else to do. The two
+    are measured in turn, so that a machine that gets slower does so for both, and each time counts by its median.
     """
     size = encoder.config.batch_size
     ordered = sorted(contents, key=_length)
     parts = [ordered[start : start + size] for start in range(0, len(ordered), size)]
-    encoder.encode(ordered[:size])
-    prepare_s = seconds(lambda: [encoder.prepare(part) for part in parts], torch.device("cpu"))
-    batches = [encoder.prepare(part) for part in parts]
+    encoder.encode(ordered)  # Warms up, and starts the processes that decode.
+    batches: list[Batch] = []
+    prepare_s = seconds(lambda: batches.extend(encoder.prepare(part) for part in parts), torch.device("cpu"))
 
     @torch.inference_mode()
     def forward() -> None:
         for batch in batches:
             encoder.forward_taps(batch)
 
-    forward_s = seconds(forward, encoder.device)
-    encode_s = seconds(lambda: encoder.encode(contents), encoder.device)
+    times = [(seconds(forward, encoder.device), _encode_s(encoder, contents)) for _ in range(repeats)]
+    forward_s, encode_s = (statistics.median(column) for column in zip(*times, strict=True))
     return {
         "items": len(contents),
         "encode_per_s": round(len(contents) / encode_s, 1),
         "forward_per_s": round(len(contents) / forward_s, 1),
-        "prepare_per_s_one_thread": round(len(contents) / prepare_s, 1),
-        "ratio": round(encode_s / forward_s, 3),
+        "prepare_per_s_one_by_one": round(len(contents) / prepare_s, 1),
+        "ratio": round(statistics.median(encoded / forwarded for forwarded, encoded in times), 3),
     }
+
+
+def _encode_s(encoder: Encoder, contents: Sequence[Any]) -> float:
+    return seconds(lambda: encoder.encode(contents), encoder.device)
 
 
 def make_texts(count: int) -> list[str]:
@@ -92,23 +98,44 @@ def main() -> None:
     parser.add_argument("--text-model", default=TEXT)
     parser.add_argument("--image-model", default=PICTURES)
     parser.add_argument("--texts", type=int, default=1024, help="how many")
-    parser.add_argument("--pictures", type=int, default=128, help="how many")
+    parser.add_argument("--pictures", type=int, default=96, help="how many")
     parser.add_argument("--side", type=int, default=1000, help="pixels of a picture's side")
     parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--decoders", type=int, help="processes that decode; by default as iisan encode has it")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--reduced", action="store_true", help="small sizes and models, to see that it works")
     options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        if options.reduced:
+            reduce(options, Path(folder))
+        report({"reduced": options.reduced, **both(options, Path(folder))}, options.json)
+
+
+def reduce(options: argparse.Namespace, folder: Path) -> None:
+    """Few contents, and random models of two layers."""
+    save_models(folder, SCALES["tiny"])
+    options.text_model, options.image_model = str(folder / "text"), str(folder / "image")
+    options.texts, options.pictures, options.side, options.batch_size = 12, 6, 60, 4
+
+
+def both(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Figures of texts and of pictures."""
     common: dict[str, Any] = {"batch_size": options.batch_size, "device": options.device, "pooling": "mean"}
     text = load_encoder(EncoderConfig(model=options.text_model, kind="text", max_tokens=64, **common))
-    result: dict[str, Any] = {"text": {"model": options.text_model, **measure(text, make_texts(options.texts))}}
-    pictures = load_encoder(EncoderConfig(model=options.image_model, kind="image", **common))
-    with tempfile.TemporaryDirectory() as folder:
-        paths = make_pictures(Path(folder), options.pictures, options.side)
-        result["pictures"] = {"model": options.image_model, "side": options.side, **measure(pictures, paths)}
-    result.update(machine())
-    print(json.dumps(result, indent=2))
-    if options.json is not None:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    result: dict[str, Any] = {"batch_size": options.batch_size, "decoders": options.decoders}
+    result["text"] = {
+        "model": options.text_model,
+        **measure(text, make_texts(options.texts), options.repeats),
+    }
+    config = EncoderConfig(model=options.image_model, kind="image", decoders=options.decoders, **common)
+    paths = make_pictures(folder, options.pictures, options.side)
+    result["pictures"] = {
+        "model": options.image_model,
+        "side": options.side,
+        **measure(load_encoder(config), paths, options.repeats),
+    }
+    return result
 
 
 if __name__ == "__main__":

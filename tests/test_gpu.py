@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from iisan.data.epoch_order import with_next
+from iisan.encoders.config import EncoderConfig, Kind
+from iisan.encoders.load import load_encoder
 from iisan.evaluation.evaluate import evaluate
 from iisan.evaluation.ranking import rank_targets
 from iisan.evaluation.scorers import RecommenderScorer
@@ -18,6 +20,8 @@ from iisan.states.pinned_transfer import PinnedTransfer
 from iisan.states.prefetched_source import PrefetchedSource, one_ahead
 from iisan.states.sources import ItemStates, StateSource
 from iisan.training.trainer import Trainer
+from tests.conftest import TinyModels
+from tests.tiny_encoders import pictures, texts
 from tests.toy_run import N_ITEMS, toy_config, toy_source, toy_split
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
@@ -70,6 +74,19 @@ def test_items_with_equal_embeddings_tie_exactly_in_other_blocks() -> None:
     assert found.keep_target.tolist() == (1 + (scores > own + 1e-9).sum(dim=1) + ties / 2).tolist()
     best = scores.gather(1, found.top.cpu())
     torch.testing.assert_close(best, scores.topk(5, dim=1).values)
+
+
+def test_encoding_overlaps_copies_and_gives_the_numbers_of_a_cpu(tiny_models: TinyModels, tmp_path: Path) -> None:
+    contents: dict[Kind, list[Any]] = {"text": texts(50), "image": pictures(tmp_path, 50)}
+    places: dict[Kind, Path] = {"text": tiny_models.text, "image": tiny_models.image}
+    for kind, place in places.items():
+        options: dict[str, Any] = {"model": str(place), "kind": kind, "dtype": "float32", "batch_size": 8}
+        expected = load_encoder(EncoderConfig(**options, device="cpu")).encode(contents[kind])
+        for decoders in (0, 2):
+            encoder = load_encoder(EncoderConfig(**options, device="cuda", decoders=decoders))
+            parts = [contents[kind][:20], contents[kind][20:]]
+            found = torch.cat(list(encoder.encode_parts(parts)))
+            torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
 
 
 def test_a_run_goes_on_where_it_stopped(tmp_path: Path) -> None:

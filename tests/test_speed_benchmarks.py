@@ -72,3 +72,11 @@ def test_the_gpu_benchmark_goes_all_the_way_on_a_cpu(run: Any, monkeypatch: pyte
         assert not result[part]["graphed"]
     assert result["ranking"]["ranking_s"] > 0
     assert {"image", "text"} == result["encode"].keys()
+
+
+def test_encoding_is_held_against_the_forward_pass(run: Any) -> None:
+    pytest.importorskip("transformers")
+    result = run("encode", "--repeats", "2")
+    assert (result["text"]["items"], result["pictures"]["items"]) == (12, 6)
+    for part in (result["text"], result["pictures"]):
+        assert min(part["encode_per_s"], part["forward_per_s"], part["prepare_per_s_one_by_one"], part["ratio"]) > 0

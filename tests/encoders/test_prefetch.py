@@ -35,3 +35,18 @@ def test_an_error_is_raised_when_its_part_is_due() -> None:
 def test_as_many_are_prepared_at_once_as_there_are_workers() -> None:
     meeting = threading.Barrier(3, timeout=10)
     assert list(prefetch(lambda part: meeting.wait() >= 0 and part, range(3), 3)) == [0, 1, 2]
+
+
+def test_what_still_runs_is_abandoned_where_nobody_wants_it() -> None:
+    end, asked = threading.Event(), []
+
+    def waits(part: int) -> int:
+        assert part == 0 or end.wait(10)
+        return part
+
+    found = prefetch(waits, range(9), 2, abandon=lambda: (asked.append(1), end.set()))
+    assert next(found) == 0
+    found.close()
+    assert asked == [1]
+    assert list(prefetch(lambda part: part, range(9), 2, abandon=lambda: asked.append(2))) == list(range(9))
+    assert asked == [1]

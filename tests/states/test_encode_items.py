@@ -48,8 +48,8 @@ def test_nothing_is_encoded_twice(text_encoder: Make, tmp_path: Path, monkeypatc
     assert counts(encode_items(encoder, list("abcde"), contents, tmp_path / "s")) == (2, 1, 2, 0, 0)
     files = {path.name: path.read_bytes() for path in (tmp_path / "s").iterdir()}
     seen: list[str] = []
-    encode = encoder.encode
-    monkeypatch.setattr(encoder, "encode", lambda c, on_batch=None: seen.extend(c) or encode(c, on_batch))
+    tokenise = encoder._tokenise
+    monkeypatch.setattr(encoder, "_tokenise", lambda contents: seen.extend(contents) or tokenise(contents))
     assert counts(encode_items(encoder, list("abcde"), contents, tmp_path / "s")) == (0, 3, 2, 0, 0)
     assert {path.name: path.read_bytes() for path in (tmp_path / "s").iterdir()} == files
     # a new item, a new item with known content, a changed item, one that lost its content, one left out

@@ -3,7 +3,7 @@
 from iisan.data.decode import decode_image
 from iisan.encoders.config import EncoderConfig
 from iisan.encoders.constant_taps import find_constant_taps
-from iisan.encoders.encoder import Batch, Encoder
+from iisan.encoders.encoder import Batch, Encoder, EncodesParts
 from iisan.encoders.image import ImageEncoder
 from iisan.encoders.load import load_encoder
 from iisan.encoders.pooling import pool
@@ -14,6 +14,7 @@ __all__ = [
     "Batch",
     "Encoder",
     "EncoderConfig",
+    "EncodesParts",
     "ImageEncoder",
     "TextEncoder",
     "decode_image",

@@ -54,6 +54,13 @@ class EncoderConfig(BaseModel):
         description="Side in pixels that pictures are resized to; None: the model's own (image only).",
     )
     batch_size: int = Field(default=64, ge=1, description="Items in one forward pass.")
+    decoders: int | None = Field(
+        default=None,
+        ge=0,
+        le=256,
+        description="Processes that decode pictures; 0: none, this one does. None: one a core, at most 16, where "
+        "a GPU encodes, and none on a CPU (image only).",
+    )
     device: str = Field(
         default="auto", description="'auto' (CUDA, else MPS, else CPU) or a torch device such as 'cuda:1'."
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -53,4 +53,15 @@ class Encoder(Protocol):
 
     def probe_contents(self) -> tuple[Any, Any]:
         """Two contents with nothing in common."""
+        ...
+
+
+@runtime_checkable
+class EncodesParts(Protocol):
+    """What an encoder may offer besides, so that its preparation never stands still between two parts."""
+
+    def encode_parts(
+        self, parts: Sequence[Sequence[Any]], on_batch: Callable[[int], None] | None = None
+    ) -> Generator[Tensor, None, None]:
+        """The states ``[n, T, D]`` of one part after the other, each as `Encoder.encode` gives them."""
         ...

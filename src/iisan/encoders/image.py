@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import inspect
-import os
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from iisan.data.decode import decode_image
 from iisan.encoders.config import EncoderConfig
 from iisan.encoders.encoder import Batch
 from iisan.encoders.foundation import load_foundation, reading, resolve_device, resolve_dtype
-from iisan.encoders.image_processor import load_processor, resized_side
 from iisan.encoders.model_files import ModelFiles
+from iisan.encoders.passes import Placed, encoded_parts, forward_passes
+from iisan.encoders.picture_decoding import PictureDecoding
+from iisan.encoders.picture_pixels import Picture
 from iisan.encoders.prefetch import prefetch
 from iisan.encoders.tapped_states import check_states, pooled_taps
 from iisan.encoders.taps import resolve_taps
@@ -28,10 +28,6 @@ DECODER = (
     "first frame, exif orientation, white behind transparency of 1 to 16 bits, rgb8, "
     "jpeg decoded at no less than twice the size"
 )
-# Batches decoded at once, and waiting, at most
-MOST_DECODERS = 8
-
-Picture = Path | str | Image.Image
 
 
 class ImageEncoder:
@@ -56,11 +52,8 @@ class ImageEncoder:
         self.device = resolve_device(config.device)
         self.compute_dtype = resolve_dtype(config.dtype, self.device)
         self.module: nn.Module = load_foundation(files.folder, "image", self.compute_dtype, files.name).to(self.device)
-        self._processor, preprocessing = load_processor(files, config.image_size)
-        # Scaling down to half the size or less loses what a smaller decoding lost before.
-        self.at_least = None if (side := resized_side(preprocessing)) is None else 2 * side
-        # Where the model has a device of its own, the cores are free to decode.
-        self._decoders = 1 if self.device.type == "cpu" else min(MOST_DECODERS, os.cpu_count() or 1)
+        self._decoding = PictureDecoding(config, files, self.device)
+        self.at_least = self._decoding.here.at_least
         # models that interpolate their position embedding only when asked say so in their signature
         asks = "interpolate_pos_encoding" in inspect.signature(self.module.forward).parameters
         self._forward_options: dict[str, Any] = {"interpolate_pos_encoding": True} if asks else {}
@@ -75,7 +68,7 @@ class ImageEncoder:
             "taps": list(self.taps),
             "n_states": self.n_states,
             "width": self.width,
-            "preprocessing": {"decoder": DECODER, **preprocessing},
+            "preprocessing": {"decoder": DECODER, **self._decoding.here.preprocessing},
         }
 
     def prepare(self, contents: Sequence[Picture]) -> Batch:
@@ -90,8 +83,7 @@ class ImageEncoder:
         Raises:
             UserError: A file is no readable picture; it is named.
         """
-        pictures = [decode_image(content, self.at_least) for content in contents]
-        return {"pixel_values": self._processor(images=pictures, return_tensors="pt")["pixel_values"]}
+        return {"pixel_values": self._decoding.pixels(contents)}
 
     def forward_taps(self, batch: Batch) -> Tensor:
         """Tapped and pooled hidden states ``[n, T, D]`` of a batch, on the encoder's device, in its arithmetic's dtype.
@@ -113,18 +105,23 @@ class ImageEncoder:
         Raises:
             UserError: A file is no readable picture; it is named.
         """
-        out = torch.empty(len(contents), len(self.taps), self.width)
+        (states,) = self.encode_parts([contents], on_batch)
+        return states
+
+    def encode_parts(
+        self, parts: Sequence[Sequence[Picture]], on_batch: Callable[[int], None] | None = None
+    ) -> Generator[Tensor, None, None]:
+        """:meth:`encode` of one part after the other; the first pictures of the next one are decoded meanwhile."""
+        for part in parts:
+            self._decoding.expect(part)
         size = self.config.batch_size
-        parts = [contents[start : start + size] for start in range(0, len(contents), size)]
-        done = 0
-        for batch in prefetch(self.prepare, parts, self._decoders):
-            with torch.inference_mode():
-                taps = self.forward_taps(batch).float().cpu()
-            out[done : done + len(taps)] = taps
-            done += len(taps)
-            if on_batch is not None:
-                on_batch(len(taps))
-        return out
+        cuts = [range(start, min(start + size, len(part))) for part in parts for start in range(0, len(part), size)]
+        batches = (part[start : start + size] for part in parts for start in range(0, len(part), size))
+        with closing(prefetch(self.prepare, batches, self._decoding.workers, self._decoding.abandon)) as prepared:
+            placed: Iterator[Placed] = zip(cuts, prepared, strict=True)
+            passes = forward_passes(placed, self.forward_taps, self.device)
+            shape = (len(self.taps), self.width)
+            yield from encoded_parts(map(len, parts), passes, shape, on_batch)
 
     def probe_contents(self) -> tuple[Image.Image, Image.Image]:
         """Two pictures of different colour and shape."""

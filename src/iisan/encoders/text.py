@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from itertools import chain
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -12,6 +15,8 @@ from iisan.encoders.config import EncoderConfig
 from iisan.encoders.encoder import Batch
 from iisan.encoders.foundation import load_foundation, reading, resolve_device, resolve_dtype
 from iisan.encoders.model_files import ModelFiles
+from iisan.encoders.passes import Placed, encoded_parts, forward_passes
+from iisan.encoders.prefetch import prefetch
 from iisan.encoders.tapped_states import check_states, pooled_taps
 from iisan.encoders.taps import resolve_taps
 from iisan.errors import UserError
@@ -99,21 +104,28 @@ class TextEncoder:
         Returns:
             ``[n, T, D]``, fp32, on the CPU, in the order of `contents`.
         """
-        out = torch.empty(len(contents), len(self.taps), self.width)
-        tokens = self._tokenise(contents) if contents else []
-        order = sorted(range(len(tokens)), key=lambda item: len(tokens[item]))
-        for start in range(0, len(order), self.config.batch_size):
-            members = order[start : start + self.config.batch_size]
-            with torch.inference_mode():
-                taps = self.forward_taps(self._pad([tokens[item] for item in members])).float().cpu()
-            out[members] = taps
-            if on_batch is not None:
-                on_batch(len(members))
-        return out
+        (states,) = self.encode_parts([contents], on_batch)
+        return states
+
+    def encode_parts(
+        self, parts: Sequence[Sequence[str]], on_batch: Callable[[int], None] | None = None
+    ) -> Generator[Tensor, None, None]:
+        """:meth:`encode` of one part after the other; the next one is tokenised meanwhile."""
+        filled = [part for part in parts if part]
+        with closing(prefetch(self._tokenise, filled)) as tokenised:
+            passes = forward_passes(self._by_length(tokenised), self.forward_taps, self.device)
+            yield from encoded_parts(map(len, parts), passes, (len(self.taps), self.width), on_batch)
 
     def probe_contents(self) -> tuple[str, str]:
         """Two texts without a common word."""
         return "red wooden toy train", "Blue 7-inch steel whale"
+
+    def _by_length(self, tokenised: Iterator[list[list[int]]]) -> Iterator[Placed]:
+        for tokens in tokenised:
+            order = sorted(range(len(tokens)), key=lambda item: len(tokens[item]))
+            for start in range(0, len(order), self.config.batch_size):
+                members = order[start : start + self.config.batch_size]
+                yield members, self._pad([tokens[item] for item in members])
 
     def _tokenise(self, contents: Sequence[str]) -> list[list[int]]:
         texts = [text.lower() for text in contents] if self.config.lowercase else list(contents)
@@ -137,13 +149,12 @@ class TextEncoder:
         return ids
 
     def _pad(self, tokens: list[list[int]]) -> Batch:
-        length = self._full_length or max(len(row) for row in tokens)
-        input_ids = torch.full((len(tokens), length), self._pad_id)
-        mask = torch.zeros(len(tokens), length, dtype=torch.int64)
-        for row, ids in enumerate(tokens):
-            input_ids[row, : len(ids)] = torch.tensor(ids)
-            mask[row, : len(ids)] = 1
-        return {"input_ids": input_ids, "attention_mask": mask}
+        lengths = np.array([len(row) for row in tokens])
+        width = self._full_length or int(lengths.max())
+        mask = np.arange(width) < lengths[:, None]  # [n, L]
+        input_ids = np.full(mask.shape, self._pad_id, dtype=np.int64)
+        input_ids[mask] = np.fromiter(chain.from_iterable(tokens), np.int64, lengths.sum())
+        return {"input_ids": torch.from_numpy(input_ids), "attention_mask": torch.from_numpy(mask.astype(np.int64))}
 
     def _require_seeing_first_token(self, name: str) -> None:
         one, other = self._tokenise(list(self.probe_contents()))

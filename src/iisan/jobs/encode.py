@@ -43,6 +43,12 @@ class EncodeJob(BaseModel):
     compute: ComputeDtype = Field("auto", description="Arithmetic of the encoder; auto: bfloat16 on CUDA")
     store_dtype: Literal["float16", "bfloat16", "float32"] = Field("float16", description="Numbers kept on disk")
     batch_size: int = Field(64, ge=1, description="Items a pass")
+    decoders: int | None = Field(
+        None,
+        ge=0,
+        le=256,
+        description="Processes that decode pictures, 0: none; by default as many as cores, at most 16, for a GPU",
+    )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     states: Path | None = Field(None, description="Folder of the stores; by default DATASET/states")
     wait: bool = Field(False, description="Wait for another process that encodes into the same store")
@@ -60,6 +66,7 @@ class EncodeJob(BaseModel):
             lowercase=self.lowercase,
             image_size=self.image_size,
             batch_size=self.batch_size,
+            decoders=self.decoders,
             device=self.device,
         )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -82,25 +83,28 @@ class Changes(Generic[Source]):
 
 
 def write_changes(
-    writer: StoreWriter, changes: Changes[Source], make: Callable[[list[Source]], Tensor], shard_rows: int
+    writer: StoreWriter,
+    changes: Changes[Source],
+    make: Callable[[Sequence[list[Source]]], Generator[Tensor, None, None]],
+    shard_rows: int,
 ) -> None:
     """Append to a store what it lacks, shard by shard; it counts as unfinished until the last one.
 
     Args:
         writer: Of the store that the changes were computed for.
         changes: What to add.
-        make: Gives the states ``[n, T, D]`` of ``n`` sources.
+        make: Gives, one after the other, the states ``[n, T, D]`` of lists of ``n`` sources.
         shard_rows: Rows in a shard.
     """
     todo = list(changes.new.items())
     entries = changes.entries
-    for start in range(0, len(todo), shard_rows):
-        part = todo[start : start + shard_rows]
-        states = make([source for _, (source, _) in part])  # [n, T, D]
-        first = writer.next_row
-        new = [IndexEntry(item, digest, first + k) for k, (digest, (_, items)) in enumerate(part) for item in items]
-        writer.append(states, [*entries, *new], unfinished=start + shard_rows < len(todo))
-        entries = []
+    parts = [todo[start : start + shard_rows] for start in range(0, len(todo), shard_rows)]
+    with closing(make([[source for _, (source, _) in part] for part in parts])) as made:
+        for number, (part, states) in enumerate(zip(parts, made, strict=True), start=1):  # [n, T, D]
+            first = writer.next_row
+            new = [IndexEntry(item, digest, first + k) for k, (digest, (_, items)) in enumerate(part) for item in items]
+            writer.append(states, [*entries, *new], unfinished=number < len(parts))
+            entries = []
     if entries or writer.manifest.unfinished:
         spec = writer.spec
         writer.append(torch.empty(0, len(spec.taps), spec.width), entries)

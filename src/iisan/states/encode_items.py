@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import Tensor
+
 from iisan.encoders.constant_taps import find_constant_taps
-from iisan.encoders.encoder import Encoder
+from iisan.encoders.encoder import Encoder, EncodesParts
 from iisan.errors import UserError
 from iisan.states.changes import Changes, write_changes
 from iisan.states.content import Content, content_hash
@@ -134,4 +136,9 @@ def _encode(
         done += count
         progress(done, len(changes.new), "encode")
 
-    write_changes(writer, changes, lambda contents: encoder.encode(contents, on_batch=advance), shard_rows)
+    def states(parts: Sequence[list[Content]]) -> Generator[Tensor, None, None]:
+        if isinstance(encoder, EncodesParts):
+            return encoder.encode_parts(parts, on_batch=advance)
+        return (encoder.encode(part, on_batch=advance) for part in parts)
+
+    write_changes(writer, changes, states, shard_rows)

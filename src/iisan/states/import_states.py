@@ -318,4 +318,4 @@ def _write(states: StateRows, writer: StoreWriter, changes: Changes[int], shard_
         progress(done, len(changes.new), "import")
         return states.read(np.array(rows, dtype=np.int64))
 
-    write_changes(writer, changes, read, shard_rows)
+    write_changes(writer, changes, lambda parts: (read(part) for part in parts), shard_rows)
