@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from iisan.data.windows import training_windows
 from iisan.jobs.train import recommender_config
@@ -29,13 +28,14 @@ from iisan.training.optimizer import build_optimizer
 from iisan.training.sampled_step import SampledSoftmaxStep
 from iisan.training.step import FullSoftmaxStep
 from machine import machine
+from measure import flop_of, median_ms
 from paper_shapes import N_ITEMS, SHAPES, make_split
 from random_states import RandomStates
-from step import median_ms
 
 # Growth is measured at a small width: what is to be seen is what the number of items does.
 SMALL = {"image": ModalityShape(3, 64), "text": ModalityShape(3, 64)}
 ITEMS = (10_000, 100_000, 1_000_000)
+REDUCED_ITEMS = 2_000
 
 
 class Problem:
@@ -117,14 +117,13 @@ def _item_floor_ms(problem: Problem, n_items: int) -> float:
     """The item side's products, forward and backward once, at the rate of products of their shapes."""
     rows = torch.arange(min(n_items, problem.config.encode_chunk))
     states = problem.source.gather(rows)
-    with FlopCounterMode(display=False) as counter:
-        problem.model.item_embeddings(states, rows).sum().backward()
+    flop = flop_of(lambda: problem.model.item_embeddings(states, rows).sum().backward())  # type: ignore[no-untyped-call]
     width = next(iter(problem.source.modalities.values())).width
     x, down, up = torch.randn(len(rows), width), torch.randn(width, 64), torch.randn(64, width)
     run = lambda: (x @ down) @ up  # noqa: E731
     median_ms(run, 5)
     rate = 2 * 2 * len(rows) * width * 64 / median_ms(run, 30)
-    return counter.get_total_flops() / len(rows) * n_items / rate
+    return flop / len(rows) * n_items / rate
 
 
 def _predictions(problem: Problem) -> int:
@@ -155,7 +154,8 @@ def _loss_ms(problem: Problem, n_items: int) -> float:
 def _bytes_ms(problem: Problem) -> float:
     """One pass from float16 to float32 over the states of an item."""
     rows = min(problem.n_items, 2048)
-    states = torch.randn(rows, problem.source.bytes_an_item // 2).half()
+    numbers = sum((shape.n_taps - 1) * shape.width for shape in problem.source.modalities.values())
+    states = torch.randn(rows, numbers).half()
     return median_ms(lambda: states.float(), 20) / rows
 
 
@@ -168,6 +168,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="where to write the result")
     parser.add_argument("--items", type=int, nargs="+", default=list(ITEMS), help="catalogue sizes at the small width")
     parser.add_argument("--steps", type=int, default=3, help="steps measured")
+    parser.add_argument("--reduced", action="store_true", help="few items, to see that it works")
     parser.add_argument("--one", nargs=3, metavar=("SHAPE", "ITEMS", "LOSS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one is not None:
@@ -176,12 +177,14 @@ def main() -> None:
         return
     started = time.time()
     runs = [("paper", N_ITEMS), *(("small", n_items) for n_items in options.items)]
+    if options.reduced:
+        runs = [("small", REDUCED_ITEMS)]
     results = []
     for shape, n_items in runs:
         for loss in ("full_softmax", "sampled_softmax"):
             results.append(_in_a_process(shape, n_items, loss, options.steps))
             print(json.dumps(results[-1]))
-    result = {"runs": results, "seconds": round(time.time() - started), **machine()}
+    result = {"runs": results, "reduced": options.reduced, "seconds": round(time.time() - started), **machine()}
     if options.json is not None:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

@@ -146,6 +146,7 @@ def plot(found: dict[str, Any], path: Path) -> None:
         panel.set_xlabel(axis)
         panel.legend()
     panels[0][0].set_ylabel("ms, MB")
+    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
     pyplot.close(figure)
 

@@ -53,6 +53,15 @@ def test_all_products_of_a_block_are_counted(monkeypatch: pytest.MonkeyPatch) ->
     assert measure.flop_of(lambda: (a @ b, c.addmm_(a, b), torch.addmm(c, a, b))) == 3 * 2 * 5 * 7 * 3
 
 
+def test_the_losses_over_the_catalogue_are_held_against_their_products(run: Any) -> None:
+    full, sampled = run("full_softmax", "--steps", "1")["runs"]
+    assert full["encoded_items"] == full["items"] > sampled["encoded_items"] > 0
+    for one in (full, sampled):
+        parts = one["floor_item_side_ms"] + one["floor_logits_ms"] + one["floor_bytes_ms"]
+        assert one["floor_ms"] == pytest.approx(parts, abs=0.2)
+        assert one["ratio"] == pytest.approx(one["step_ms"] / one["floor_ms"], rel=0.1)
+
+
 def test_growth_is_fitted_and_drawn(run: Any, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     picture = tmp_path / "growth.svg"

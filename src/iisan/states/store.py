@@ -22,8 +22,8 @@ from iisan.states.store_items import StoreItems
 CONSTANT_KEY = "constant"
 # Rows that are looked at to see whether a gather will have to wait for the disk
 PROBES = 8
-# and once those of the gather before all were in memory
-PROBES_WHEN_WARM = 1
+# and once those of so many gathers one after the other all were in memory
+PROBES_WHEN_WARM, WARM_AFTER = 1, 32
 
 
 class HiddenStateStore:
@@ -46,7 +46,7 @@ class HiddenStateStore:
         shape = (len(manifest.varying_taps), manifest.width)
         self._shards = [map_shard(path / s.states.file, manifest.dtype, (s.rows, *shape)) for s in manifest.shards]
         self._starts = np.cumsum([0, *(shard.rows for shard in manifest.shards)])
-        self._probes, self._asked = PROBES, 0
+        self._asked = self._in_memory = 0
 
     @classmethod
     def open(cls, path: Path | str) -> HiddenStateStore:
@@ -148,7 +148,8 @@ class HiddenStateStore:
 
     def _read_ahead(self, ordered: npt.NDArray[np.int64]) -> None:
         """Ask for all rows at once, unless they seem to be in memory, where asking would only take time."""
-        stride = max(1, len(ordered) // self._probes)
+        n_probes = PROBES_WHEN_WARM if self._in_memory >= WARM_AFTER else PROBES
+        stride = max(1, len(ordered) // n_probes)
         self._asked += 1
         probes = ordered[self._asked % stride :: stride]
         cached = (
@@ -156,10 +157,10 @@ class HiddenStateStore:
             for shard, part in self._by_shard(probes)
             for row in (probes[part] - self._starts[shard]).tolist()
         )
-        in_memory = all(cached)
-        self._probes = PROBES_WHEN_WARM if in_memory else PROBES
-        if in_memory:
+        if all(cached):
+            self._in_memory += 1
             return
+        self._in_memory = 0
         for shard, part in self._by_shard(ordered):
             read_ahead(self._shards[shard], ordered[part] - self._starts[shard])
 

@@ -11,6 +11,10 @@ from iisan.models.recommender import Recommender
 from iisan.states.sources import StateSource
 from iisan.training.losses.target_softmax import target_softmax_loss
 
+# Numbers of a hidden state of a chunk on the CPU at most, 1024 items of width 768: more leave its caches, with fewer the
+# heads are folded too often.
+CPU_NUMBERS = 1024 * 768
+
 
 def embed_catalogue(
     model: Recommender, source: StateSource, rows: Tensor, chunk: int, *, asked: Tensor | None = None
@@ -24,7 +28,7 @@ def embed_catalogue(
         model: Turns states into embeddings.
         source: Hidden states by catalogue row.
         rows: ``[n]`` catalogue rows, on the model's device.
-        chunk: Items a pass.
+        chunk: Items a pass; on the CPU fewer where their hidden states would not stay in its caches.
         asked: The same rows where the source wants them; by default where they are.
 
     Returns:
@@ -34,6 +38,9 @@ def embed_catalogue(
     def embed(part: Tensor, asked_part: Tensor) -> Tensor:
         return model.item_embeddings(source.gather(asked_part), part)
 
+    if rows.device.type == "cpu":
+        width = max((shape.width for shape in source.modalities.values()), default=1)
+        chunk = min(chunk, max(1, CPU_NUMBERS // width))
     parts = zip(torch.split(rows, chunk), torch.split(rows if asked is None else asked, chunk), strict=True)
     # What draws no numbers need not be given the same ones again; and a CUDA graph could not say where they stood.
     keep = draws_numbers(model)
