@@ -11,8 +11,8 @@ from iisan.models.recommender import Recommender
 from iisan.states.sources import StateSource
 from iisan.training.losses.target_softmax import target_softmax_loss
 
-# Numbers that a hidden state of a chunk has on the CPU at most, 1024 items of width 768: more leave its caches, with fewer
-# the heads are folded too often.
+# Numbers that a hidden state of a chunk has on the CPU at most (1024 items of width 768): more leave its caches, with
+# fewer the heads are folded too often.
 CPU_NUMBERS = 1024 * 768
 
 
