@@ -139,6 +139,9 @@ def test_slow_bodies_are_given_up(served: Running) -> None:
 def test_heads_without_end_are_given_up(served: Running) -> None:
     start = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
     assert b" 431 " in raw(served, start, b"X: " + b"a" * MOST_HEAD_BYTES, b"a" * MOST_HEAD_BYTES)
+    # However it arrives: all in one read, with an end or without one.
+    assert b" 431 " in raw(served, start + b"X: " + b"a" * 2 * MOST_HEAD_BYTES, wait=3.0)
+    assert b" 431 " in raw(served, start + b"X: " + b"a" * 2 * MOST_HEAD_BYTES + b"\r\n\r\n", wait=3.0)
     lines = b"".join(b"X-%d: a\r\n" % number for number in range(20_000))
     assert b" 431 " in raw(served, start, lines)
     chunks = b"1\r\na\r\n" * 20_000

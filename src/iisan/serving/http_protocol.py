@@ -11,6 +11,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 HEAD_SECONDS = 15.0
 # Of a request, besides its body: request line, headers, trailers, and what encloses the chunks of a body.
 MOST_HEAD_BYTES = 64 << 10
+# Bytes parsed at once. What came with the first byte of a head is not counted, for it may belong to what was before.
+PIECE_BYTES = 8 << 10
 # Between a refusal and the end of the connection. To close it while bytes of the client are unread would reset it, and
 # the client would lose the answer.
 LINGER_SECONDS = 1.0
@@ -40,10 +42,14 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Takes in what came."""
-        if self._refused or self.transport.is_closing():
-            return
-        self._spare += len(data)
-        super().data_received(data)
+        for start in range(0, len(data), PIECE_BYTES):
+            if self._refused or self.transport.is_closing():
+                return
+            self._take(data[start : start + PIECE_BYTES])
+
+    def _take(self, piece: bytes) -> None:
+        self._spare += len(piece)
+        super().data_received(piece)
         if self._spare > MOST_HEAD_BYTES and not (self._refused or self.transport.is_closing()):
             self._refuse(
                 431, "Request Header Fields Too Large", f"the headers have more than {MOST_HEAD_BYTES:,} bytes"
