@@ -157,14 +157,15 @@ class _ProcessEndedError(Exception):
 
 
 def _ask(process: _Process, files: Sequence[File], *, pinned: bool) -> Tensor:
-    names = {str(Path(file).absolute()): str(file) for file in files}  # The process may stand in another folder.
+    paths = [str(Path(file).absolute()) for file in files]  # The process may stand in another folder.
     try:
-        head, pixels = _exchange(process, list(map(str, map(Path.absolute, map(Path, files)))), pinned=pinned)
+        head, pixels = _exchange(process, paths, pinned=pinned)
     except (OSError, ValueError) as error:
         raise _ProcessEndedError(_how_it_ended(process)) from error
     if "bug" in head:
         raise RuntimeError(f"decoding pictures failed in a process of its own:\n{head['bug']}")
     if pixels is None:
+        names = dict(zip(paths, map(str, files), strict=True))
         raise UserError(head["what"], where=names.get(head["where"], head["where"]), how=head["how"])
     return pixels
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from iisan.models.dropout_masks import DropoutMasks
 from iisan.models.sanb import SANB, Activation
 
 Scalar = float | Tensor
@@ -273,11 +274,8 @@ def _block(plan: _Plan, x: Tensor, weights: Sequence[Tensor]) -> _Kept:
     down, bias = _lowered(plan, weights[0]), _lowered(plan, weights[1])
     inner = torch.mm(_lowered(plan, x), down.t()).add_(bias)
     active = inner.relu_() if plan.activation == "relu" else functional.gelu(inner)
-    mask = None
-    if plan.dropout:
-        mask = torch.empty_like(active).bernoulli_(1 - plan.dropout).div_(1 - plan.dropout)
-        active = active * mask
-    return _Kept(x, inner, active, mask)
+    mask = DropoutMasks(plan.dropout, active.numel(), active).next(*active.shape)
+    return _Kept(x, inner, active if mask is None else active * mask, mask)
 
 
 def _inner_gradient(plan: _Plan, block: _Kept, gradient: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
