@@ -27,14 +27,15 @@ def median_ms(run: Callable[[], object], repeats: int) -> float:
 
 def flop_of(run: Callable[[], object]) -> int:
     """Floating-point operations of a call's products."""
-    # The counter knows `addmm`, but not the form that writes to its first argument.
-    with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.addmm_: _addmm_flop}) as counter:
+    # The counter knows these products, but not the form that writes to its first argument.
+    in_place = {torch.ops.aten.addmm_: _added_flop, torch.ops.aten.baddbmm_: _added_flop}
+    with FlopCounterMode(display=False, custom_mapping=in_place) as counter:
         run()
     return int(counter.get_total_flops())
 
 
-def _addmm_flop(total: torch.Size, left: torch.Size, right: torch.Size, **_: Any) -> int:
-    return 2 * left[0] * left[1] * right[1]
+def _added_flop(total: torch.Size, left: torch.Size, right: torch.Size, **_: Any) -> int:
+    return 2 * left.numel() * right[-1]
 
 
 def block_rate(n_items: int, width: int = 768, inner: int = 64) -> float:

@@ -51,6 +51,8 @@ def test_all_products_of_a_block_are_counted(monkeypatch: pytest.MonkeyPatch) ->
     measure = importlib.import_module("measure")
     a, b, c = torch.randn(5, 7), torch.randn(7, 3), torch.randn(5, 3)
     assert measure.flop_of(lambda: (a @ b, c.addmm_(a, b), torch.addmm(c, a, b))) == 3 * 2 * 5 * 7 * 3
+    two = [torch.stack([one, one]) for one in (c, a, b)]
+    assert measure.flop_of(lambda: (two[0].baddbmm_(*two[1:]), torch.bmm(*two[1:]))) == 2 * 2 * 2 * 5 * 7 * 3
 
 
 def test_the_losses_over_the_catalogue_are_held_against_their_products(run: Any) -> None:

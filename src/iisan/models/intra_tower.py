@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
 from iisan.models.gate import LayerGate
 from iisan.models.sanb import SANB, Activation, sanbs
-from iisan.models.tower_pass import run_gated
+from iisan.models.tower_pass import run_gated, run_gated_towers
 
 
 class IntraTower(nn.Module):
@@ -41,3 +41,28 @@ class IntraTower(nn.Module):
             The last block's output, ``[n, D]`` (``[1, D]`` if all taps are constant).
         """
         return run_gated(sanbs(self.blocks), taps, self.gate())
+
+
+def run_intra_towers(towers: Mapping[str, IntraTower], taps: Mapping[str, Sequence[Tensor]]) -> dict[str, Tensor]:
+    """What each tower gives for its taps; those of one shape run side by side.
+
+    Args:
+        towers: By modality.
+        taps: As :class:`IntraTower` takes them, by modality.
+
+    Returns:
+        The last block's output of each, in the order of `towers`.
+    """
+    alike: dict[object, list[str]] = {}
+    for name, tower in towers.items():
+        block = sanbs(tower.blocks)[0]
+        inner = (block.down.out_features, block.activation, block.dropout, block.training)
+        alike.setdefault((inner, *(tap.shape for tap in taps[name])), []).append(name)
+    hidden: dict[str, Tensor] = {}
+    for names in alike.values():
+        group = [towers[name] for name in names]
+        outputs = run_gated_towers(
+            [sanbs(tower.blocks) for tower in group], [taps[name] for name in names], [tower.gate() for tower in group]
+        )
+        hidden |= zip(names, outputs, strict=True)
+    return {name: hidden[name] for name in towers}

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from iisan.models.config import SideNetworkConfig
 from iisan.models.head import Head
 from iisan.models.inter_tower import InterTower
-from iisan.models.intra_tower import IntraTower
+from iisan.models.intra_tower import IntraTower, run_intra_towers
 from iisan.states.sources import ItemStates
 
 INTER = "inter"
@@ -72,7 +72,8 @@ class SideNetwork(nn.Module):
 
     def tower_states(self, states: Mapping[str, ItemStates]) -> dict[str, Tensor]:
         """The last hidden state of each tower, ``[n, D_tower]`` (``[1, D_tower]`` if all its taps are constant)."""
-        hidden = {name: tower(states[name].taps) for name, tower in self.intra.items()}
+        towers = {name: tower for name, tower in self.intra.items() if isinstance(tower, IntraTower)}
+        hidden = run_intra_towers(towers, {name: states[name].taps for name in towers})
         if self.inter is not None:
             hidden[INTER] = self.inter(
                 {name: states[name].taps for name in self.names},
