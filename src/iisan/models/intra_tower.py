@@ -30,6 +30,12 @@ class IntraTower(nn.Module):
         self.blocks = nn.ModuleList(SANB(width, bottleneck, activation, dropout) for _ in range(n_taps))
         self.gate = LayerGate(n_taps, temperature)
 
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """What the blocks of two towers must have in common to run side by side, beside the shapes of their taps."""
+        block = sanbs(self.blocks)[0]
+        return block.down.out_features, block.activation, block.dropout, block.training
+
     def forward(self, taps: Sequence[Tensor]) -> Tensor:
         """Runs the tower.
 
@@ -43,26 +49,26 @@ class IntraTower(nn.Module):
         return run_gated(sanbs(self.blocks), taps, self.gate())
 
 
-def run_intra_towers(towers: Mapping[str, IntraTower], taps: Mapping[str, Sequence[Tensor]]) -> dict[str, Tensor]:
-    """What each tower gives for its taps; those of one shape run side by side.
+class IntraTowers(nn.ModuleDict):
+    """The intra-modal towers by modality; those of one shape run side by side."""
 
-    Args:
-        towers: By modality.
-        taps: As :class:`IntraTower` takes them, by modality.
+    def forward(self, taps: Mapping[str, Sequence[Tensor]]) -> dict[str, Tensor]:
+        """What each tower gives.
 
-    Returns:
-        The last block's output of each, in the order of `towers`.
-    """
-    alike: dict[object, list[str]] = {}
-    for name, tower in towers.items():
-        block = sanbs(tower.blocks)[0]
-        inner = (block.down.out_features, block.activation, block.dropout, block.training)
-        alike.setdefault((inner, *(tap.shape for tap in taps[name])), []).append(name)
-    hidden: dict[str, Tensor] = {}
-    for names in alike.values():
-        group = [towers[name] for name in names]
-        outputs = run_gated_towers(
-            [sanbs(tower.blocks) for tower in group], [taps[name] for name in names], [tower.gate() for tower in group]
-        )
-        hidden |= zip(names, outputs, strict=True)
-    return {name: hidden[name] for name in towers}
+        Args:
+            taps: For each tower those that :class:`IntraTower` takes.
+
+        Returns:
+            The last block's output of each, in the order of the towers.
+        """
+        towers = {name: tower for name, tower in self.items() if isinstance(tower, IntraTower)}
+        alike: dict[object, list[str]] = {}
+        for name, tower in towers.items():
+            alike.setdefault((tower.kind, *(tap.shape for tap in taps[name])), []).append(name)
+        hidden: dict[str, Tensor] = {}
+        for names in alike.values():
+            group = [towers[name] for name in names]
+            blocks = [sanbs(tower.blocks) for tower in group]
+            outputs = run_gated_towers(blocks, [taps[name] for name in names], [tower.gate() for tower in group])
+            hidden |= zip(names, outputs, strict=True)
+        return {name: hidden[name] for name in towers}

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from iisan.models.config import SideNetworkConfig
 from iisan.models.head import Head
 from iisan.models.inter_tower import InterTower
-from iisan.models.intra_tower import IntraTower, run_intra_towers
+from iisan.models.intra_tower import IntraTower, IntraTowers
 from iisan.states.sources import ItemStates
 
 INTER = "inter"
@@ -30,7 +30,7 @@ class SideNetwork(nn.Module):
         super().__init__()
         self.names = sorted(config.modalities)
         many = len(self.names) > 1
-        self.intra = nn.ModuleDict()
+        self.intra = IntraTowers()
         heads: dict[str, Head] = {}
         if config.towers != "inter" or not many:
             for name in self.names:
@@ -72,8 +72,7 @@ class SideNetwork(nn.Module):
 
     def tower_states(self, states: Mapping[str, ItemStates]) -> dict[str, Tensor]:
         """The last hidden state of each tower, ``[n, D_tower]`` (``[1, D_tower]`` if all its taps are constant)."""
-        towers = {name: tower for name, tower in self.intra.items() if isinstance(tower, IntraTower)}
-        hidden = run_intra_towers(towers, {name: states[name].taps for name in towers})
+        hidden: dict[str, Tensor] = self.intra({name: states[name].taps for name in self.intra})
         if self.inter is not None:
             hidden[INTER] = self.inter(
                 {name: states[name].taps for name in self.names},

@@ -41,6 +41,14 @@ class PlainIntraTower(nn.Module):
         return hidden
 
 
+class PlainIntraTowers(nn.ModuleDict):
+    """The towers of all modalities, one after the other."""
+
+    def forward(self, taps: Mapping[str, Sequence[Tensor]]) -> dict[str, Tensor]:
+        """Maps the taps of each modality, ``[n, D_m]`` each, to ``[n, D_m]``."""
+        return {name: tower(taps[name]) for name, tower in self.items()}
+
+
 class PlainInterTower(nn.Module):
     """``h_k = SANB_k(h_{k−1} + Σ_m s_{k,m} · tap_{k,m})``.
 
@@ -77,7 +85,7 @@ def with_plain_towers(model: Recommender) -> Recommender:
     if not isinstance(side, SideNetwork):
         return model
     plain = _shallow(side)
-    plain.intra = nn.ModuleDict(
+    plain._modules["intra"] = PlainIntraTowers(
         {name: PlainIntraTower(tower) for name, tower in side.intra.items() if isinstance(tower, IntraTower)}
     )
     if side.inter is not None:
