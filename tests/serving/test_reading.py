@@ -257,6 +257,7 @@ def test_the_schema_has_examples_that_work(served: Running, trained: TrainOutcom
     for path, operations in schema["paths"].items():
         for method, operation in operations.items():
             assert operation["summary"], (path, method)
+            assert "431" in operation["responses"], (path, method)
             for status, answer in operation["responses"].items():
                 if status.startswith(("4", "5")):
                     assert set(answer["content"]) == {"application/problem+json"}, (path, method, status)

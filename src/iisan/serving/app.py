@@ -15,7 +15,7 @@ from iisan.serving.body_limit import BodyLimit
 from iisan.serving.in_hand import InHand
 from iisan.serving.item_paths import RawItemPaths
 from iisan.serving.metrics import Measured
-from iisan.serving.problems import Problem, handle_problems
+from iisan.serving.problems import Problem, documented, handle_problems
 from iisan.serving.routes import about, additions, explain, health, items, map, page, recommend
 from iisan.serving.same_site import SameSite
 from iisan.serving.security_headers import SecurityHeaders
@@ -69,6 +69,8 @@ def build_api(service: Service) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
+        # The head of any request may be too long.
+        responses=documented(431),
     )
     handle_problems(app)
     for room in (recommend, explain, items, additions, map, about, health, page):
