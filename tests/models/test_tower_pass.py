@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from iisan.models.row_parts import LEAST_ROWS, filled_rows, row_parts
 from iisan.models.sanb import SANB, Activation
+from iisan.models.side_by_side import lay_side_by_side
 from iisan.models.tower_pass import run_gated, run_gated_towers, run_shared
 
 N, WIDTH, BOTTLENECK, BLOCKS = 5, 6, 3, 3
@@ -78,6 +80,47 @@ def test_towers_side_by_side(activation: Activation, n_towers: int, rows: tuple[
         one for blocks, its, gate in zip(towers, taps, gates, strict=True) for one in (*its, gate, *weights_of(blocks))
     ]
     torch.testing.assert_close(gradients(torch.cat(list(together)), inputs), gradients(torch.cat(alone), inputs))
+
+
+def test_towers_whose_weights_and_taps_lie_in_one_storage() -> None:
+    torch.manual_seed(0)
+    towers = [make_blocks() for _ in range(2)]
+    for same in zip(*(block.parameters() for blocks in towers for block in blocks), strict=True):
+        lay_side_by_side(same)
+    room = random(2, BLOCKS, N, WIDTH, grad=False)
+    taps = [list(its.unbind()) for its in room.unbind()]
+    gates = [torch.rand(BLOCKS, dtype=torch.float64, requires_grad=True) for _ in towers]
+    inputs = [one for blocks, gate in zip(towers, gates, strict=True) for one in (gate, *weights_of(blocks))]
+    alone = torch.cat([plain_gated(*tower) for tower in zip(towers, taps, gates, strict=True)])
+    together = torch.cat(list(run_gated_towers(towers, taps, gates)))
+    torch.testing.assert_close(together, alone)
+    torch.testing.assert_close(gradients(together, inputs), gradients(alone, inputs))
+
+
+def test_weights_that_change_before_the_backward_pass_are_noticed() -> None:
+    towers = [make_blocks() for _ in range(2)]
+    for same in zip(*(block.parameters() for blocks in towers for block in blocks), strict=True):
+        lay_side_by_side(same)
+    gates = [torch.full((BLOCKS,), 0.4, dtype=torch.float64)] * 2
+    first, second = run_gated_towers(towers, [[random(N, WIDTH) for _ in range(BLOCKS)] for _ in towers], gates)
+    with torch.no_grad():
+        towers[1][0].up.weight.zero_()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        (first.sum() + second.sum()).backward()
+
+
+@pytest.mark.parametrize("rows", [2 * LEAST_ROWS, 2 * LEAST_ROWS + 1])
+def test_items_of_a_tower_alone_are_shared_out_among_cores(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    assert row_parts(rows, torch.device("cpu")) == (1 if rows % 2 else 2)
+    assert filled_rows(rows, torch.device("cpu")) % 2 == 0
+    torch.manual_seed(0)
+    blocks, taps = make_blocks(), [[random(n, WIDTH), random(rows, WIDTH)] for n in (1, rows, rows)]
+    shares = random(BLOCKS, 2)
+    inputs = [*(tap for row in taps for tap in row), shares, *weights_of(blocks)]
+    expected, found = plain_shared(blocks, taps, shares), run_shared(blocks, taps, shares)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(gradients(found, inputs), gradients(expected, inputs))
 
 
 def test_towers_side_by_side_drop_different_activations() -> None:

@@ -5,14 +5,21 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from iisan.data.windows import training_windows
+from iisan.jobs.train import recommender_config
+from iisan.models.recommender import Recommender
+from iisan.training import step as step_module
 from iisan.training.batch_items import BatchItems
 from iisan.training.losses.in_batch import in_batch_loss
 from iisan.training.losses.own_items import own_items
+from iisan.training.step import InBatchStep
+from tests.toy_run import N_ITEMS, toy_config, toy_source, toy_split
 
 
 def slow_loss(windows: Tensor, embeddings: Tensor, user_states: Tensor, log_popularity: Tensor) -> Tensor:
@@ -93,3 +100,23 @@ def test_a_batch_of_one_user_has_only_the_target() -> None:
     loss.backward()
     assert loss.item() == 0
     assert math.isfinite(states.grad.sum().item())
+
+
+def test_items_that_fill_up_a_batch_change_neither_loss_nor_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step on the CPU fills up, so that each core gets as many items."""
+    config = toy_config(dropout=0.0, item_id_dropout=0.0)
+    torch.manual_seed(0)
+    source, split = toy_source(), toy_split()
+    model = Recommender(recommender_config(config, source.modalities, N_ITEMS))
+    model.fit_whitening(source)
+    windows = torch.from_numpy(training_windows(split, 5))[:9]
+    n_items = len(BatchItems.of(windows).rows)
+
+    def run(rows: int) -> list[torch.Tensor]:
+        monkeypatch.setattr(step_module, "filled_rows", lambda n, device: rows)
+        loss, _ = InBatchStep(model, model.prepared(source), split)(windows)
+        model.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        return [loss.detach(), *(one.grad.clone() for one in model.parameters() if one.grad is not None)]
+
+    torch.testing.assert_close(run(n_items + 3), run(n_items), rtol=1e-5, atol=1e-7)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Self
 
 from torch import Tensor, nn
 
 from iisan.models.gate import LayerGate
 from iisan.models.sanb import SANB, Activation, sanbs
+from iisan.models.side_by_side import lay_side_by_side
 from iisan.models.tower_pass import run_gated, run_gated_towers
 
 
@@ -29,6 +31,11 @@ class IntraTower(nn.Module):
         super().__init__()
         self.blocks = nn.ModuleList(SANB(width, bottleneck, activation, dropout) for _ in range(n_taps))
         self.gate = LayerGate(n_taps, temperature)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Blocks and hidden width."""
+        return len(self.blocks), sanbs(self.blocks)[0].down.in_features
 
     @property
     def kind(self) -> tuple[object, ...]:
@@ -61,14 +68,36 @@ class IntraTowers(nn.ModuleDict):
         Returns:
             The last block's output of each, in the order of the towers.
         """
-        towers = {name: tower for name, tower in self.items() if isinstance(tower, IntraTower)}
-        alike: dict[object, list[str]] = {}
-        for name, tower in towers.items():
-            alike.setdefault((tower.kind, *(tap.shape for tap in taps[name])), []).append(name)
         hidden: dict[str, Tensor] = {}
-        for names in alike.values():
-            group = [towers[name] for name in names]
+        for names in self._alike({name: tuple(tap.shape for tap in its) for name, its in taps.items()}):
+            group = [self._tower(name) for name in names]
             blocks = [sanbs(tower.blocks) for tower in group]
             outputs = run_gated_towers(blocks, [taps[name] for name in names], [tower.gate() for tower in group])
             hidden |= zip(names, outputs, strict=True)
-        return {name: hidden[name] for name in towers}
+        return {name: hidden[name] for name in self}
+
+    def lay_side_by_side(self) -> None:
+        """Puts the weights of towers of one shape into one storage, so that they need not be copied there to run."""
+        for names in self._alike({name: self._tower(name).shape for name in self}):
+            blocks = [block for name in names for block in sanbs(self._tower(name).blocks)]
+            if len(names) > 1:
+                for same in zip(*(block.parameters() for block in blocks), strict=True):
+                    lay_side_by_side(same)
+
+    def _alike(self, shapes: Mapping[str, object]) -> list[list[str]]:
+        """The names of towers that can run side by side, given the shape of each."""
+        alike: dict[object, list[str]] = {}
+        for name in self:
+            alike.setdefault((self._tower(name).kind, shapes[name]), []).append(name)
+        return list(alike.values())
+
+    def _tower(self, name: str) -> IntraTower:
+        tower = self[name]
+        if not isinstance(tower, IntraTower):
+            raise TypeError(f"tower {name!r} is no intra-modal tower")
+        return tower
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.lay_side_by_side()
+        return self

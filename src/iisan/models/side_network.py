@@ -39,6 +39,7 @@ class SideNetwork(nn.Module):
                     side.n_taps, side.width, side.bottleneck, config.activation, config.dropout, config.gate_temperature
                 )
                 heads[name] = Head(side.width, side.head_width, config.dim)
+        self.intra.lay_side_by_side()
         self.inter: InterTower | None = None
         if config.towers != "intra" and many:
             shapes = {name: (config.modalities[name].n_taps, config.modalities[name].width) for name in self.names}

@@ -75,7 +75,21 @@ class CachedSource:
 
     def gather(self, rows: Tensor) -> dict[str, ItemStates]:
         """States of some items; see `StateSource.gather`."""
-        return {name: modality.gather(rows) for name, modality in self._modalities.items()}
+        rooms = self._rooms(len(rows))
+        return {name: modality.gather(rows, rooms[name]) for name, modality in self._modalities.items()}
+
+    def _rooms(self, n: int) -> dict[str, Tensor]:
+        """Where each modality's varying taps of `n` items are put, ``[T_var, n, D]``.
+
+        Modalities of one shape get theirs in one piece: what runs on both can then read both at once.
+        """
+        alike: dict[tuple[int, int], list[str]] = {}
+        for name, modality in self._modalities.items():
+            alike.setdefault(modality.layout.varying_shape, []).append(name)
+        rooms: dict[str, Tensor] = {}
+        for (n_varying, width), names in alike.items():
+            rooms |= zip(names, torch.empty(len(names), n_varying, n, width, device=self.device).unbind(), strict=True)
+        return rooms
 
     def expect(self, rows: Tensor) -> None:
         """Has states read from the disk that `gather` is about to be asked for; see `ReadsAhead.expect`."""
@@ -95,16 +109,16 @@ class _ResidentModality:
         self._states = states.to(device)  # [used, T_var, D]
         self._position = torch.from_numpy(position - absent).to(device)  # [N], -1: absent
         self._complete = not absent
-        self._layout = _TapLayout(store, device)
+        self.layout = _TapLayout(store, device)
 
-    def gather(self, rows: Tensor) -> ItemStates:
+    def gather(self, rows: Tensor, room: Tensor) -> ItemStates:
         position = self._position[rows.to(self._position.device)]  # [n]
         if self._complete:
-            return self._layout.spread(self._states.index_select(0, position), None)
+            return self.layout.spread(self._states.index_select(0, position), None, room)
         available = position >= 0
         if not len(self._states):
-            return self._layout.spread(self._states.new_zeros(len(position), *self._states.shape[1:]), available)
-        return self._layout.spread(self._states.index_select(0, position.clamp(min=0)), available)
+            return self.layout.spread(self._states.new_zeros(len(position), *self._states.shape[1:]), available, room)
+        return self.layout.spread(self._states.index_select(0, position.clamp(min=0)), available, room)
 
 
 class _MappedModality:
@@ -113,17 +127,17 @@ class _MappedModality:
         self._rows = rows  # [N], -1: absent
         self._complete = bool((rows >= 0).all())
         self._device = device
-        self._layout = _TapLayout(store, device)
+        self.layout = _TapLayout(store, device)
 
-    def gather(self, rows: Tensor) -> ItemStates:
+    def gather(self, rows: Tensor, room: Tensor) -> ItemStates:
         wanted = self._rows[rows.cpu()]  # [n]
         available = wanted >= 0
         if self._complete:
-            return self._layout.spread(self._gather(wanted).to(self._device), None)
+            return self.layout.spread(self._gather(wanted).to(self._device), None, room)
         found = self._gather(wanted[available])
         states = found.new_zeros(len(wanted), *found.shape[1:])
         states[available] = found
-        return self._layout.spread(states.to(self._device), available.to(self._device))
+        return self.layout.spread(states.to(self._device), available.to(self._device), room)
 
     def expect(self, rows: Tensor) -> None:
         wanted = self._rows[rows.cpu()]
@@ -142,11 +156,11 @@ class _TapLayout:
         constant = store.constant.to(device)
         self._constant = {tap: constant[k : k + 1] for k, tap in enumerate(store.constant_taps)}  # [1, D] each
         self._taps = store.taps
+        self.varying_shape = len(store.varying_taps), store.width  # [T_var, D]
 
-    def spread(self, states: Tensor, available: Tensor | None) -> ItemStates:
-        n, n_varying, width = states.shape
-        by_tap = torch.empty(n_varying, n, width, device=states.device)
-        by_tap.copy_(states.transpose(0, 1))  # one pass: to fp32, and each tap contiguous
+    def spread(self, states: Tensor, available: Tensor | None, room: Tensor) -> ItemStates:
+        """The taps of items with states ``[n, T_var, D]``, those that vary in `room` ``[T_var, n, D]``."""
+        by_tap = room.copy_(states.transpose(0, 1))  # one pass: to fp32, and each tap contiguous
         if available is not None:
             by_tap.masked_fill_(~available[None, :, None], 0.0)
         varying = iter(by_tap.unbind(0))
