@@ -53,6 +53,8 @@ def test_parameters_stay_the_same_parameters() -> None:
     with torch.no_grad():
         parameters[1].fill_(7.0)
     assert view[1].eq(7.0).all()
+    lay_side_by_side(parameters)  # they lie so already, and are not moved again
+    assert parameters[0].data_ptr() == view.data_ptr()
 
 
 def test_towers_lie_side_by_side_after_they_were_moved_too() -> None:

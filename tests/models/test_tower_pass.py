@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from iisan.models.row_parts import LEAST_ROWS, filled_rows, row_parts
+from iisan.models.row_parts import LEAST_ROWS, row_parts
 from iisan.models.sanb import SANB, Activation
 from iisan.models.side_by_side import lay_side_by_side
 from iisan.models.tower_pass import run_gated, run_gated_towers, run_shared
@@ -112,8 +112,9 @@ def test_weights_that_change_before_the_backward_pass_are_noticed() -> None:
 @pytest.mark.parametrize("rows", [2 * LEAST_ROWS, 2 * LEAST_ROWS + 1])
 def test_items_of_a_tower_alone_are_shared_out_among_cores(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    assert row_parts(rows, torch.device("cpu")) == (1 if rows % 2 else 2)
-    assert filled_rows(rows, torch.device("cpu")) % 2 == 0
+    assert row_parts(rows, torch.device("cpu")) == 2
+    assert row_parts(rows - 2, torch.device("cpu")) == 1
+    assert row_parts(rows, torch.device("meta")) == 1
     torch.manual_seed(0)
     blocks, taps = make_blocks(), [[random(n, WIDTH), random(rows, WIDTH)] for n in (1, rows, rows)]
     shares = random(BLOCKS, 2)

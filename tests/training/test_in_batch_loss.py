@@ -14,7 +14,6 @@ from torch import Tensor
 from iisan.data.windows import training_windows
 from iisan.jobs.train import recommender_config
 from iisan.models.recommender import Recommender
-from iisan.training import step as step_module
 from iisan.training.batch_items import BatchItems
 from iisan.training.losses.in_batch import in_batch_loss
 from iisan.training.losses.own_items import own_items
@@ -103,17 +102,17 @@ def test_a_batch_of_one_user_has_only_the_target() -> None:
 
 
 def test_items_that_fill_up_a_batch_change_neither_loss_nor_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A step on the CPU fills up, so that each core gets as many items."""
     config = toy_config(dropout=0.0, item_id_dropout=0.0)
     torch.manual_seed(0)
     source, split = toy_source(), toy_split()
     model = Recommender(recommender_config(config, source.modalities, N_ITEMS))
     model.fit_whitening(source)
     windows = torch.from_numpy(training_windows(split, 5))[:9]
-    n_items = len(BatchItems.of(windows).rows)
+    batch = BatchItems.of(windows)
+    n_items = len(batch.rows)
 
     def run(rows: int) -> list[torch.Tensor]:
-        monkeypatch.setattr(step_module, "filled_rows", lambda n, device: rows)
+        monkeypatch.setattr(BatchItems, "of", lambda windows: batch.filled(rows, len(windows)))
         loss, _ = InBatchStep(model, model.prepared(source), split)(windows)
         model.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)

@@ -9,7 +9,7 @@ LEAST_ROWS = 64
 
 
 def row_parts(rows: int, device: torch.device) -> int:
-    """The number of equal parts, 1 where cutting does not pay or does not work out evenly.
+    """The number of equal parts, which may leave a few rows over; 1 where cutting does not pay.
 
     A library that is given one product with few columns divides it among its threads less well than several of them.
 
@@ -18,11 +18,4 @@ def row_parts(rows: int, device: torch.device) -> int:
         device: Where it is computed; only a CPU gets parts.
     """
     parts = torch.get_num_threads() if device.type == "cpu" else 1
-    return parts if rows % parts == 0 and rows >= parts * LEAST_ROWS else 1
-
-
-def filled_rows(rows: int, device: torch.device) -> int:
-    """The least number of rows, at least as many as there are, that :func:`row_parts` can cut; else `rows`."""
-    parts = torch.get_num_threads() if device.type == "cpu" else 1
-    filled = -(-rows // parts) * parts
-    return filled if row_parts(filled, device) > 1 else rows
+    return parts if rows >= parts * LEAST_ROWS else 1

@@ -38,7 +38,10 @@ def view_side_by_side(tensors: Sequence[Tensor]) -> Tensor | None:
 
 
 def lay_side_by_side(parameters: Sequence[nn.Parameter]) -> None:
-    """Moves parameters of one shape, device and dtype into one storage; they stay the same parameters."""
-    together = torch.stack([parameter.detach() for parameter in parameters])
+    """Moves parameters of one shape, device and dtype into one storage, unless they lie so; they stay the same ones."""
+    values = [parameter.detach() for parameter in parameters]
+    if view_side_by_side(values) is not None:
+        return
+    together = torch.stack(values)
     for parameter, place in zip(parameters, together.unbind(), strict=True):
         parameter.data = place

@@ -63,7 +63,8 @@ def tower_gradients(
         wanted: Which of the inputs want theirs.
     """
     weights, scales = plan.weights_of(inputs), _scales(weighing) if plan.gated else None
-    gradient = (gradients[0].unsqueeze(0) if plan.n_towers == 1 else torch.stack(list(gradients))).contiguous()
+    factors = weighing if scales is None else weighing * scales
+    gradient = torch.stack(list(gradients))  # [G, n, D], a copy: what came in belongs to autograd
     sums = gradient.sum(dim=1)  # [G, D]
     found: list[_BlockGradients] = []
     for k in reversed(range(plan.n_blocks)):
@@ -73,12 +74,10 @@ def tower_gradients(
         for_up = over_items(gradient, block.read if scale is None else block.read * scale, plan.low)
         for_down = over_items(inner if scale is None else inner * scale, block.x, plan.low)
         inner_sums, sums_after = inner.sum(dim=1), sums
-        # One gradient that came in belongs to autograd; several were put into a buffer that is ours.
-        fresh = k == plan.n_blocks - 1 and plan.n_towers == 1
-        gradient = add_rows_times(gradient, inner, down, plan.low, fresh=fresh)
+        gradient = add_rows_times(gradient, inner, down, plan.low)
         sums = torch.baddbmm(sums.unsqueeze(1), inner_sums.unsqueeze(1), down).squeeze(1)
         for_weighing = _weighing_gradients(plan, k, weighing, inputs, (gradient, sums))
-        for_taps = _tap_gradients(plan, k, weighing if scales is None else weighing * scales, inputs, gradient, wanted)
+        for_taps = _tap_gradients(plan, k, factors, inputs, gradient, wanted)
         found.insert(0, _BlockGradients(for_down, for_up, inner_sums, sums_after, bend, for_weighing, for_taps))
         if k and kept[k - 1].x.shape[1] < gradient.shape[1]:
             gradient = sums.unsqueeze(1).clone()

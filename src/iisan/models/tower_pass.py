@@ -163,7 +163,7 @@ def _add_layer(plan: TowerPlan, total: Tensor, read: Tensor, weights: Sequence[T
     up, bias = weights[2], weights[3].unsqueeze(1)
     if rest is not None:
         read, bias = read * rest, bias * rest
-    return add_rows_times(total.add_(bias), read, up.mT, plan.low, fresh=False)
+    return add_rows_times(total.add_(bias), read, up.mT, plan.low)
 
 
 def _block(plan: TowerPlan, x: Tensor, weights: Sequence[Tensor]) -> KeptBlock:

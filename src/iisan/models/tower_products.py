@@ -14,19 +14,19 @@ from iisan.models.row_parts import row_parts
 
 def rows_times(left: Tensor, right: Tensor, low: torch.dtype | None) -> Tensor:
     """``left · right``: ``[G, n, a]`` contiguous times ``[G, a, c]``, in the precision `low` if there is one."""
-    parts = _parts(left)
-    product = torch.bmm(_cut(lowered(left, low), parts), _repeated(lowered(right, low), parts))
-    return product.view(*left.shape[:2], -1)
+    left, right = lowered(left, low), lowered(right, low)
+    products = [torch.bmm(_cut(left, *place), _repeated(right, place[1])) for place in _places(left)]
+    its_rows = [product.view(len(left), -1, right.shape[2]) for product in products]
+    return its_rows[0] if len(its_rows) == 1 else torch.cat(its_rows, dim=1)
 
 
-def add_rows_times(total: Tensor, left: Tensor, right: Tensor, low: torch.dtype | None, *, fresh: bool) -> Tensor:
-    """``total + left · right``, in place of the contiguous `total` unless the result is to be `fresh`."""
+def add_rows_times(total: Tensor, left: Tensor, right: Tensor, low: torch.dtype | None) -> Tensor:
+    """Adds ``left · right`` to the contiguous `total` in place, and returns it."""
     if low is not None:
-        added = rows_times(left, right, low)
-        return torch.add(total, added) if fresh else total.add_(added)
-    parts = _parts(left)
-    operands = _cut(total, parts), _cut(left, parts), _repeated(right, parts)
-    return torch.baddbmm(*operands).view_as(total) if fresh else operands[0].baddbmm_(*operands[1:]).view_as(total)
+        return total.add_(rows_times(left, right, low))
+    for place in _places(left):
+        _cut(total, *place).baddbmm_(_cut(left, *place), _repeated(right, place[1]))
+    return total
 
 
 def over_items(left: Tensor, right: Tensor, low: torch.dtype | None) -> Tensor:
@@ -39,13 +39,16 @@ def lowered(values: Tensor, low: torch.dtype | None) -> Tensor:
     return values if low is None else values.to(low)
 
 
-def _parts(left: Tensor) -> int:
-    towers, n, _ = left.shape
-    return row_parts(n, left.device) if towers == 1 else 1
+def _places(rows: Tensor) -> list[tuple[slice, int]]:
+    """Which rows are cut into how many parts: of a tower alone those that divide evenly, then the few that are over."""
+    towers, n, _ = rows.shape
+    parts = row_parts(n, rows.device) if towers == 1 else 1
+    over = n % parts
+    return [(slice(0, n - over), parts), *([(slice(n - over, n), 1)] if over else [])]
 
 
-def _cut(rows: Tensor, parts: int) -> Tensor:
-    return rows if parts == 1 else rows.view(parts, -1, rows.shape[2])
+def _cut(rows: Tensor, place: slice, parts: int) -> Tensor:
+    return rows[:, place] if parts == 1 else rows[:, place].view(parts, -1, rows.shape[2])
 
 
 def _repeated(weight: Tensor, parts: int) -> Tensor:

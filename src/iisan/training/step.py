@@ -8,7 +8,6 @@ from torch import Tensor
 
 from iisan.data.split import Split, popularity
 from iisan.models.recommender import Recommender
-from iisan.models.row_parts import filled_rows
 from iisan.states.phases import PhaseObserver, Unobserved
 from iisan.states.sources import ItemStates, StateSource, is_resident
 from iisan.training.batch_items import BatchItems
@@ -42,7 +41,6 @@ class InBatchStep:
         """Loss of ``[B, L + 1]`` windows (catalogue row + 1, 0 is padding) and the number of its predictions."""
         with self.observer.phase("data"):
             batch = BatchItems.of(windows)
-            batch = batch.filled(filled_rows(len(batch.rows), batch.rows.device), len(windows))
             states = self.source.gather(batch.rows)
         with self.observer.phase("forward"):
             return self._forward(batch, states)
