@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +74,10 @@ def map_shard(path: Path, dtype: StoreDtype, shape: tuple[int, int, int]) -> Sta
 
 
 def as_tensor(array: StateArray, dtype: StoreDtype) -> Tensor:
-    """A writable array of `map_shard`'s dtype as a tensor of the store's dtype, without a copy."""
-    tensor = torch.from_numpy(array)
+    """An array of `map_shard`'s dtype as a tensor of the store's dtype, without a copy; if mapped, only to be read."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        tensor = torch.from_numpy(array)
     return tensor.view(torch.bfloat16) if dtype == "bfloat16" else tensor
 
 

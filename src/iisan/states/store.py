@@ -16,14 +16,14 @@ from iisan.errors import UserError
 from iisan.states.finite import all_finite
 from iisan.states.manifest import Manifest, read_manifest
 from iisan.states.read_ahead import is_in_memory, read_ahead
-from iisan.states.shard_file import NUMPY_DTYPES, TORCH_DTYPES, as_tensor, map_shard
+from iisan.states.shard_file import TORCH_DTYPES, as_tensor, map_shard
 from iisan.states.store_items import StoreItems
 
 CONSTANT_KEY = "constant"
 # Rows that are looked at to see whether a gather will have to wait for the disk
 PROBES = 8
-# and once those of so many gathers one after the other all were in memory
-PROBES_WHEN_WARM, WARM_AFTER = 1, 32
+# Once those of so many gathers one after the other all were in memory, only every so many-th is looked at
+WARM_AFTER, EVERY_WHEN_WARM = 32, 8
 
 
 class HiddenStateStore:
@@ -45,6 +45,7 @@ class HiddenStateStore:
         self.constant = constant
         shape = (len(manifest.varying_taps), manifest.width)
         self._shards = [map_shard(path / s.states.file, manifest.dtype, (s.rows, *shape)) for s in manifest.shards]
+        self._tensors = [as_tensor(shard, manifest.dtype) for shard in self._shards]  # the same, [rows, T_var, D]
         self._starts = np.cumsum([0, *(shard.rows for shard in manifest.shards)])
         self._asked = self._in_memory = 0
 
@@ -124,19 +125,18 @@ class HiddenStateStore:
         wanted = np.asarray(rows.cpu() if isinstance(rows, Tensor) else rows, dtype=np.int64)
         if wanted.size and (wanted.min() < 0 or wanted.max() >= self._starts[-1]):
             raise IndexError(f"rows must be in 0..{self._starts[-1] - 1}, not {wanted.min()}..{wanted.max()}")
-        shape = (len(wanted), len(self.varying_taps), self.width)
-        out = np.empty(shape, NUMPY_DTYPES[self.manifest.dtype])
+        out = torch.empty(len(wanted), len(self.varying_taps), self.width, dtype=self.dtype)
         in_order = bool((wanted[1:] >= wanted[:-1]).all())
         order = np.arange(len(wanted)) if in_order else np.argsort(wanted, kind="stable")
         ordered = wanted[order]
         self._read_ahead(ordered)
         for shard, part in self._by_shard(ordered):
-            rows_there = ordered[part] - self._starts[shard]
+            rows_there = torch.from_numpy(ordered[part] - self._starts[shard])
             if in_order:  # as a batch's items are: copied once, straight to their place
-                np.take(self._shards[shard], rows_there, axis=0, out=out[part], mode="clip")
+                torch.index_select(self._tensors[shard], 0, rows_there, out=out[part])
             else:
-                out[order[part]] = self._shards[shard][rows_there]
-        return as_tensor(out, self.manifest.dtype)
+                out[torch.from_numpy(order[part])] = self._tensors[shard].index_select(0, rows_there)
+        return out
 
     def expect(self, rows: npt.NDArray[np.int64] | Tensor) -> None:
         """Have states read from the disk that `gather` is about to be asked for, without waiting for them.
@@ -148,9 +148,10 @@ class HiddenStateStore:
 
     def _read_ahead(self, ordered: npt.NDArray[np.int64]) -> None:
         """Ask for all rows at once, unless they seem to be in memory, where asking would only take time."""
-        n_probes = PROBES_WHEN_WARM if self._in_memory >= WARM_AFTER else PROBES
-        stride = max(1, len(ordered) // n_probes)
         self._asked += 1
+        if self._in_memory >= WARM_AFTER and self._asked % EVERY_WHEN_WARM:
+            return
+        stride = max(1, len(ordered) // PROBES)
         probes = ordered[self._asked % stride :: stride]
         cached = (
             is_in_memory(self._shards[shard], row)

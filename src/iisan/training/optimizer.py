@@ -10,6 +10,7 @@ from torch import nn
 from iisan.models.recommender import Recommender
 from iisan.models.side_network import SideNetwork
 from iisan.training.config import TrainConfig
+from iisan.training.shared_step_adam import SharedStepAdam
 from iisan.training.trained_state import trained_parameters
 
 
@@ -41,8 +42,7 @@ def build_optimizer(
         decay = config.weight_decay if parameter.ndim > 1 and min(parameter.shape) > 1 else 0.0
         groups.setdefault((rate, decay), []).append(parameter)
     listed = [{"params": params, "lr": rate, "weight_decay": decay} for (rate, decay), params in groups.items()]
-    kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
-    return kind(listed, fused=True)
+    return SharedStepAdam(listed, decoupled=config.optimizer == "adamw")
 
 
 def _side_parameters(model: Recommender) -> list[nn.Parameter]:
