@@ -22,8 +22,9 @@ from iisan.states.store_items import StoreItems
 CONSTANT_KEY = "constant"
 # Rows that are looked at to see whether a gather will have to wait for the disk
 PROBES = 8
-# Once those of so many gathers one after the other all were in memory, only every so many-th is looked at
-WARM_AFTER, EVERY_WHEN_WARM = 32, 8
+# Once those of so many gathers one after the other all were in memory, only every so many-th is looked at; an odd
+# number, so that it is the turn of what is expected as often as of what is gathered
+WARM_AFTER, EVERY_WHEN_WARM = 32, 7
 
 
 class HiddenStateStore:

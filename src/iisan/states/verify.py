@@ -13,9 +13,6 @@ from iisan.states.manifest import Manifest, ShardRecord, read_manifest
 from iisan.states.shard_file import as_tensor, map_shard
 from iisan.states.store import read_constant
 
-# Rows checked for NaN at a time
-CHUNK_ROWS = 1024
-
 
 @dataclass(slots=True)
 class VerifyReport:
@@ -95,11 +92,9 @@ def _verify_shard(
 
 def _verify_states(folder: Path, manifest: Manifest, shard: ShardRecord, report: VerifyReport) -> None:
     shape = (shard.rows, len(manifest.varying_taps), manifest.width)
-    states = map_shard(folder / shard.states.file, manifest.dtype, shape)
-    for start in range(0, shard.rows, CHUNK_ROWS):
-        part = as_tensor(states[start : start + CHUNK_ROWS].copy(), manifest.dtype)
-        bad = first_not_finite(part)
-        if bad is not None:
-            tap = manifest.varying_taps[bad[1]]
-            report.problems.append(f"{shard.states.file}: a number of row {start + bad[0]}, tap {tap}, is not finite")
-            return
+    states = as_tensor(map_shard(folder / shard.states.file, manifest.dtype, shape), manifest.dtype)
+    bad = first_not_finite(states)
+    if bad is not None:
+        row, column = bad
+        tap = manifest.varying_taps[column]
+        report.problems.append(f"{shard.states.file}: a number of row {row}, tap {tap}, is not finite")
