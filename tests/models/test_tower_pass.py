@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from iisan.models.row_parts import LEAST_ROWS, row_parts
+from iisan.models.product_parts import LEAST_ROWS, row_parts
 from iisan.models.sanb import SANB, Activation
 from iisan.models.side_by_side import lay_side_by_side
 from iisan.models.tower_pass import run_gated, run_gated_towers, run_shared

@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 
 from torch import Tensor, nn
-from torch.nn import functional
+
+from iisan.models.head_products import linear, matrix_product
 
 
 class Head(nn.Module):
@@ -25,7 +26,7 @@ class Head(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         """Maps ``[n, D]`` to ``[n, d]``."""
         weight, bias = self.folded(None)
-        return functional.linear(hidden, weight, bias)
+        return linear(hidden, weight, bias)
 
     def folded(self, outer: Tensor | None) -> tuple[Tensor, Tensor]:
         """The whole chain, and a linear map after it, as one matrix.
@@ -40,11 +41,11 @@ class Head(nn.Module):
             Weight ``[k, D]`` and bias ``[k]``.
         """
         *inner, last = self._linears()
-        weight: Tensor = last.weight if outer is None else outer @ last.weight
+        weight: Tensor = last.weight if outer is None else matrix_product(outer, last.weight)
         bias: Tensor = last.bias if outer is None else outer @ last.bias
         for layer in reversed(inner):
             bias = bias + weight @ layer.bias
-            weight = weight @ layer.weight
+            weight = matrix_product(weight, layer.weight)
         return weight, bias
 
     def _linears(self) -> list[nn.Linear]:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from iisan.models.config import SideNetworkConfig
 from iisan.models.head import Head
+from iisan.models.head_products import linear
 from iisan.models.inter_tower import InterTower
 from iisan.models.intra_tower import IntraTower, IntraTowers
 from iisan.states.sources import ItemStates
@@ -68,7 +69,7 @@ class SideNetwork(nn.Module):
         columns = torch.split(self.fusion.weight, self.fusion.out_features, dim=1)
         for (name, hidden), column in zip(self.tower_states(states).items(), columns, strict=True):
             weight, bias = self._head(name).folded(column)
-            parts.append(_masked(nn.functional.linear(hidden, weight, bias), _present(states, name)))
+            parts.append(_masked(linear(hidden, weight, bias), _present(states, name)))
         return sum(parts[1:], parts[0]) + self.fusion.bias
 
     def tower_states(self, states: Mapping[str, ItemStates]) -> dict[str, Tensor]:

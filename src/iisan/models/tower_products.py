@@ -1,7 +1,7 @@
 """Products of items with a block's weights, for towers side by side ``[G, n, ·]``, in the precision asked for.
 
-On a CPU a product of one tower is cut into parts of its items, one a core: a library that is given one product with few
-columns divides it among its threads less well than several of them.
+On a CPU a product of one tower is cut into parts of its items, one a core, or, where the items are summed over, of its
+columns.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from iisan.models.row_parts import row_parts
+from iisan.models.column_products import columns_times
+from iisan.models.product_parts import row_parts
 
 
 def rows_times(left: Tensor, right: Tensor, low: torch.dtype | None) -> Tensor:
@@ -31,7 +32,10 @@ def add_rows_times(total: Tensor, left: Tensor, right: Tensor, low: torch.dtype 
 
 def over_items(left: Tensor, right: Tensor, low: torch.dtype | None) -> Tensor:
     """``leftᵀ · right`` summed over the items: ``[G, n, a]`` and ``[G, n, c]`` give ``[G, a, c]``."""
-    return torch.bmm(lowered(left, low).mT, lowered(right, low)).to(left.dtype)
+    transposed, its_right = lowered(left, low).mT, lowered(right, low)
+    if len(left) == 1:
+        return columns_times(transposed[0], its_right[0]).unsqueeze(0).to(left.dtype)
+    return torch.bmm(transposed, its_right).to(left.dtype)
 
 
 def lowered(values: Tensor, low: torch.dtype | None) -> Tensor:
